@@ -1,0 +1,6 @@
+//! The `etched` binary.
+
+#[cfg(planted)]
+compile_error!("the product is never built with planted bugs");
+
+fn main() {}

@@ -1,0 +1,85 @@
+//! The planted bugs by id, one active at a time, and the hook for buggify sites.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+macro_rules! plants {
+    ($($(#[$doc:meta])* $name:ident => $id:literal, $scenario:literal, $checker:literal;)*) => {
+        /// A planted bug.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Plant { $($(#[$doc])* $name,)* }
+
+        impl Plant {
+            /// All of them.
+            pub const ALL: &'static [Plant] = &[$(Plant::$name,)*];
+            /// The id on the command line.
+            pub const fn id(self) -> &'static str { match self { $(Plant::$name => $id,)* } }
+            /// The scenario that must kill it.
+            pub const fn scenario(self) -> &'static str { match self { $(Plant::$name => $scenario,)* } }
+            /// The checker that must fire, by its name in the verdict; `|` separates several that
+            /// are all right.
+            pub const fn checker(self) -> &'static str { match self { $(Plant::$name => $checker,)* } }
+        }
+    };
+}
+
+plants! {
+    /// The log says "synced" before it synced.
+    AckBeforeSync => "ack-before-sync", "power-cut", "C1|C5|S2|durability";
+    /// A vote is answered without being saved.
+    VoteNotDurable => "vote-not-durable", "power-cut", "C4|C5|C6|R1|S2";
+    /// A follower acknowledges an append to the leader before its own sync.
+    AppendAckBeforeFollowerSync => "append-ack-before-follower-sync", "power-cut", "C1|C5|S2";
+    /// The checkpoint's applied index is saved apart from its data (etcd #13766).
+    AppliedIndexApart => "applied-index-apart", "power-cut", "R5|S2";
+    /// ReadIndex is answered without a fresh quorum round (etcd #20418).
+    ReadIndexWithoutRound => "read-index-without-round", "partitions", "stale-read|L2";
+    /// A lagging watcher is moved past compaction without a word (etcd #17529).
+    LaggingWatcherSkipsCompaction => "lagging-watcher-skips-compaction", "everything", "watch-reliable";
+    /// Compaction loses a tombstone at the compact revision (etcd #18089).
+    TombstoneLostByCompaction => "tombstone-lost-by-compaction", "everything", "watch-reliable";
+    /// After a crash in compaction the revision goes back (etcd #17780).
+    RevisionBackAfterCompaction => "revision-back-after-compaction", "everything", "R5|S2|revision";
+    /// Pre-votes are always granted.
+    GrantingPreVote => "granting-pre-vote", "partitions", "pre-vote";
+    /// A put loses its lease or swaps key and value on its way into the log.
+    RequestMistranslated => "request-mistranslated", "calm", "answer";
+    /// Reads trust the leader's lease although its clock may run at half speed.
+    LeaseRead => "lease-read", "clock-skew", "stale-read|L2";
+    /// The answer of a write leaves before the entry is applied here.
+    AnswerBeforeApply => "answer-before-apply", "everything", "durability|answer";
+    /// A delete of nothing takes a revision.
+    EmptyDeleteTakesRevision => "empty-delete-takes-revision", "calm", "answer|revision";
+    /// `more` is off by one at the limit.
+    MoreOffByOne => "more-off-by-one", "calm", "answer";
+    /// The log purges behind a checkpoint that is not durable yet.
+    PurgeBeforeCheckpoint => "purge-before-checkpoint", "power-cut", "S2|recovery";
+    /// A watch created in the past delivers from one revision too late.
+    WatchStartOffByOne => "watch-start-off-by-one", "calm", "watch-resumable";
+}
+
+/// 0: none; otherwise index in [`Plant::ALL`] plus one. Set once, before the node starts.
+static ACTIVE: AtomicU32 = AtomicU32::new(0);
+static BUGGIFY: OnceLock<fn(&'static str) -> bool> = OnceLock::new();
+
+/// Activates `plant` (or none) for this process.
+pub fn activate(plant: Option<Plant>) {
+    let index = plant.and_then(|plant| Plant::ALL.iter().position(|p| *p == plant));
+    ACTIVE.store(index.map_or(0, |i| u32::try_from(i + 1).expect("few plants")), Ordering::Relaxed);
+}
+
+/// Whether `plant` is active.
+pub fn is_active(plant: Plant) -> bool {
+    let active = ACTIVE.load(Ordering::Relaxed);
+    active != 0 && Plant::ALL[active as usize - 1] == plant
+}
+
+/// Installs the world's decision for buggify sites.
+pub fn set_buggify(decide: fn(&'static str) -> bool) {
+    let _ = BUGGIFY.set(decide);
+}
+
+/// Asks the world whether the site shall misbehave now.
+pub fn buggify(site: &'static str) -> bool {
+    BUGGIFY.get().is_some_and(|decide| decide(site))
+}

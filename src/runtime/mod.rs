@@ -1,0 +1,138 @@
+//! The floor: the traits that production (`os/`, tokio) and simulation (`sim/src/world/`, madsim)
+//! both implement, and the deterministic channels everything above uses.
+//!
+//! Laws (house section 4): nobody reads time, entropy, sockets, files or threads except through
+//! these; selects are biased and their order is a decision; channels are bounded and wake in order
+//! of waiting; no lock across an await; a failed sync is fatal to the node (reopen and recover,
+//! never retry the sync); a broken connection says nothing about whether the last frame arrived.
+//!
+//! tokio appears here only as vocabulary (`sync` primitives and the I/O traits), which needs no
+//! runtime and was measured to be deterministic; `tokio::sync::watch` and `tokio::select!` are not
+//! and are banned.
+
+pub mod channel;
+mod clock;
+mod disk;
+mod net;
+mod observe;
+mod task;
+
+pub use clock::{Instant, WallTime};
+pub use disk::{BlockFile, Disk, File, OpenMode};
+pub use net::{Listener, Net, Stream};
+pub use observe::{LogFingerprint, Observation, Role};
+pub use task::{AbortOnDrop, Task, TaskError};
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rand_chacha::ChaCha8Rng;
+
+/// One world: where time, tasks, entropy, the network and the disk come from.
+///
+/// A zero-sized marker. Clock, Rng, Spawn and Observe are ambient (associated functions; the
+/// simulator finds the current node by itself); Net and Disk are handles, because a node owns one
+/// address and one directory and faults belong to a handle.
+pub trait Runtime:
+    Debug + Clone + Copy + Default + PartialEq + Eq + PartialOrd + Ord + Send + Sync + 'static
+{
+    /// The network a node is attached to.
+    type Net: Net;
+    /// One directory of durable storage.
+    type Disk: Disk;
+    /// A timer on the node's own monotonic clock.
+    type Sleep: Future<Output = ()> + Send + Sync + 'static;
+
+    /// The node's monotonic clock. May drift against other nodes; never goes back.
+    fn now() -> Instant;
+
+    /// The node's wall clock. For logs and status only, never for a decision: it may jump.
+    fn wall() -> WallTime;
+
+    /// Completes once `now() >= deadline`, on the node's own clock.
+    fn sleep_until(deadline: Instant) -> Self::Sleep;
+
+    /// Completes after `duration` on the node's own clock.
+    fn sleep(duration: Duration) -> Self::Sleep {
+        Self::sleep_until(Self::now() + duration)
+    }
+
+    /// Starts a task; the returned guard aborts it on drop. Use [`Runtime::spawn`].
+    fn spawn_raw(name: &'static str, future: BoxFuture<'static, ()>) -> AbortOnDrop;
+
+    /// Runs blocking work off the async threads (inline in simulation).
+    fn spawn_blocking<T, F>(name: &'static str, work: F) -> Task<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static;
+
+    /// Starts a named task whose result can be awaited and which is aborted when the [`Task`] drops.
+    fn spawn<F>(name: &'static str, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (sender, receiver) = channel::oneshot::channel();
+        let guard = Self::spawn_raw(
+            name,
+            Box::pin(async move {
+                // A receiver that went away means that nobody wants the result any more.
+                let _ = sender.send(future.await);
+            }),
+        );
+        Task::new(receiver, guard)
+    }
+
+    /// A new stream of random numbers for the concern `label`: entropy in production, a ChaCha
+    /// stream of the seed, the node, its incarnation and the label in simulation.
+    fn rng(label: &'static str) -> ChaCha8Rng;
+
+    /// Whether anybody listens to [`Runtime::observe`]; lets hot paths skip building observations.
+    fn observing() -> bool;
+
+    /// Reports what matters for checks, traces and slow-request lines. Must not block.
+    fn observe(observation: Observation);
+
+    /// Ends the node at once and loudly: a broken invariant or a failed sync. In production the
+    /// process exits with code 1 after printing `reason`; in simulation the node dies.
+    fn crash(reason: &str) -> !;
+}
+
+/// Runs `future` for at most `duration` of the node's own clock. `None` means that time ran out.
+/// The future is polled first, so a result that is ready always wins.
+pub async fn timeout<R: Runtime, F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut sleep = std::pin::pin!(R::sleep(duration));
+    std::future::poll_fn(move |cx| {
+        use std::task::Poll;
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        sleep.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
+
+/// Which of two futures finished first; the first one given wins a tie.
+pub enum Either<A, B> {
+    /// The first future finished.
+    First(A),
+    /// The second future finished.
+    Second(B),
+}
+
+/// A biased select over two futures: `a` is polled first, always.
+pub async fn select<A: Future, B: Future>(a: A, b: B) -> Either<A::Output, B::Output> {
+    let mut a = std::pin::pin!(a);
+    let mut b = std::pin::pin!(b);
+    std::future::poll_fn(move |cx| {
+        use std::task::Poll;
+        if let Poll::Ready(value) = a.as_mut().poll(cx) {
+            return Poll::Ready(Either::First(value));
+        }
+        b.as_mut().poll(cx).map(Either::Second)
+    })
+    .await
+}

@@ -1,0 +1,54 @@
+//! What goes through the log.
+
+use super::{CompactionRequest, DeleteRangeRequest, Member, PutRequest, TxnRequest};
+
+/// Names one proposal for ever: the member that took it, that member's start, and a counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    /// Member id of the origin.
+    pub member: u64,
+    /// The origin's incarnation (counts the starts of its data directory).
+    pub incarnation: u64,
+    /// Counts the proposals of that incarnation, from 1.
+    pub sequence: u64,
+}
+
+/// A command with all that must be equal on every member fixed in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Who waits for the answer.
+    pub request_id: RequestId,
+    /// Optional client id and sequence for exactly-once retries.
+    pub client: Option<(u64, u64)>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// A change of the replicated state. Variants are only added at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// KV.Put.
+    Put(PutRequest),
+    /// KV.DeleteRange.
+    DeleteRange(DeleteRangeRequest),
+    /// KV.Txn with a write, or a nested one.
+    Txn(TxnRequest),
+    /// KV.Compact.
+    Compaction(CompactionRequest),
+    /// The leader raises the replicated level once all members support it.
+    RaiseLevel(u32),
+    /// A member publishes its name and client URLs (CL11).
+    Publish(Member),
+    /// Lease.LeaseGrant with its id fixed at the door; TTL in seconds.
+    LeaseGrant {
+        /// The id, never 0.
+        id: i64,
+        /// Granted TTL in seconds.
+        ttl: i64,
+    },
+    /// Lease.LeaseRevoke: removes the lease and its keys under one revision.
+    LeaseRevoke {
+        /// The id.
+        id: i64,
+    },
+}

@@ -1,0 +1,42 @@
+//! Bounds and defaults, with the relations between them checked at compile time
+//! (etcd-surface section 7).
+
+/// Largest request a client may send, by default (`--max-request-bytes`).
+pub const MAX_REQUEST_BYTES: usize = 1_572_864;
+/// What a gRPC message may have over `MAX_REQUEST_BYTES` (M7).
+pub const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
+/// Operations in a transaction, by default (`--max-txn-ops`, T1).
+pub const MAX_TXN_OPS: usize = 128;
+/// Nested transactions deeper than this are refused when decoding, so that no stack overflows.
+pub const MAX_TXN_DEPTH: usize = 64;
+/// Storage quota by default (`--quota-backend-bytes` 0).
+pub const QUOTA_BYTES: i64 = 2 * 1024 * 1024 * 1024;
+/// Heartbeats in milliseconds, by default.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
+/// Election time-out in milliseconds, by default.
+pub const ELECTION_TIMEOUT_MS: u64 = 1000;
+/// Largest election time-out in milliseconds.
+pub const MAX_ELECTION_TIMEOUT_MS: u64 = 50_000;
+/// An election time-out is at least this many heartbeats.
+pub const MIN_ELECTION_HEARTBEATS: u64 = 5;
+/// Cost of a put besides key and value, for the quota (MA4).
+pub const PUT_COST_BYTES: i64 = 256;
+/// Proposals that may wait on one member, in count.
+pub const MAX_PENDING_PROPOSALS: usize = 5000;
+/// Proposals that may wait on one member, in bytes.
+pub const MAX_PENDING_PROPOSAL_BYTES: usize = 256 * 1024 * 1024;
+/// The newest level of the replicated state machine that this build understands.
+pub const MAX_LEVEL: u32 = 1;
+/// The oldest level of the replicated state machine that this build understands.
+pub const MIN_LEVEL: u32 = 1;
+/// Version shown to clients (D1).
+pub const ETCD_VERSION: &str = "3.7.1";
+
+/// Time a request may take, in milliseconds: 5 s plus two election time-outs (error 49).
+pub const fn request_timeout_ms(election_timeout_ms: u64) -> u64 {
+    5000 + 2 * election_timeout_ms
+}
+
+const _: () = assert!(ELECTION_TIMEOUT_MS >= MIN_ELECTION_HEARTBEATS * HEARTBEAT_INTERVAL_MS);
+const _: () = assert!(MAX_REQUEST_BYTES <= u32::MAX as usize);
+const _: () = assert!(MIN_LEVEL <= MAX_LEVEL);
