@@ -1,0 +1,271 @@
+//! The hub against a small history of its own.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::types::{KeyRange, KeyValueFields, Revision};
+
+#[derive(Clone, Default)]
+struct Log {
+    records: Arc<Vec<KeyValue>>,
+    compact_revision: i64,
+    revision: i64,
+}
+
+impl History for Log {
+    fn revision(&self) -> i64 {
+        self.revision
+    }
+    fn compact_revision(&self) -> i64 {
+        self.compact_revision
+    }
+    fn changes(&self, from: i64) -> impl Iterator<Item = KeyValue> + '_ {
+        self.records.iter().filter(move |kv| kv.fields().mod_revision >= from).cloned()
+    }
+    fn event(&self, kv: &KeyValue) -> Event {
+        Event { kv: kv.clone(), prev_kv: None }
+    }
+}
+
+struct World {
+    log: Log,
+    hub: Hub<Log>,
+}
+
+impl World {
+    fn new() -> Self {
+        let log = Log { revision: 1, ..Log::default() };
+        World { hub: Hub::new(log.clone()), log }
+    }
+
+    /// One revision that changes `keys`; a leading `-` deletes.
+    fn commit(&mut self, keys: &[&str]) {
+        let main = self.log.revision + 1;
+        let record = |(sub, key): (usize, &&str)| {
+            let sub = u32::try_from(sub).expect("small");
+            match key.strip_prefix('-') {
+                Some(key) => KeyValue::tombstone(key.as_bytes(), Revision { main, sub }, 0),
+                None => {
+                    let fields =
+                        KeyValueFields { mod_revision: main, sub, version: 1, ..KeyValueFields::default() };
+                    KeyValue::new(fields, key.as_bytes(), b"v")
+                }
+            }
+        };
+        let records: Vec<KeyValue> = keys.iter().enumerate().map(record).collect();
+        Arc::make_mut(&mut self.log.records).extend(records.iter().cloned());
+        self.log.revision = main;
+        let events: Vec<Event> = records.iter().map(|kv| Event { kv: kv.clone(), prev_kv: None }).collect();
+        self.hub.publish(self.log.clone(), &events);
+    }
+
+    /// Everything the stream gets until it is idle.
+    fn drain(&mut self, id: SessionId) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while !self.hub.is_idle(id) {
+            match self.hub.take(id) {
+                Some(output) => outputs.push(output),
+                None => {
+                    if let Some(step) = self.hub.plan_catch_up(id) {
+                        let found = step.run();
+                        self.hub.finish_catch_up(found);
+                    }
+                }
+            }
+        }
+        outputs
+    }
+}
+
+fn create(key: &str, end: &str, start: i64) -> Create {
+    Create {
+        range: KeyRange::new(key.as_bytes().to_vec(), end.as_bytes().to_vec()),
+        start_revision: start,
+        watch_id: 0,
+        filters: Filters::default(),
+        prev_kv: false,
+        progress_notify: false,
+        fragment: false,
+    }
+}
+
+/// (watch id, mod revision, key) of each event.
+fn events(outputs: &[Output]) -> Vec<(i64, i64, String)> {
+    let mut found = Vec::new();
+    for output in outputs {
+        if let Output::Events { watch_id, events, .. } = output {
+            for event in events {
+                let key = String::from_utf8_lossy(event.kv.key()).into_owned();
+                found.push((*watch_id, event.kv.fields().mod_revision, key));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn w6_from_now_sees_only_what_comes() {
+    let mut world = World::new();
+    world.commit(&["a"]);
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "", 0));
+    world.commit(&["a", "b"]);
+    world.commit(&["b"]);
+    let outputs = world.drain(id);
+    assert_eq!(outputs[0], Output::Created { watch_id: 0, revision: 2 });
+    assert_eq!(events(&outputs), [(0, 3, "a".to_string())]);
+}
+
+#[test]
+fn w7_from_the_past_replays_inclusive_then_follows() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.commit(&["a"]);
+    }
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "b", 4));
+    let first = events(&world.drain(id));
+    world.commit(&["a"]);
+    let second = events(&world.drain(id));
+    assert_eq!(first.iter().map(|(_, rev, _)| *rev).collect::<Vec<_>>(), [4, 5, 6]);
+    assert_eq!(second.iter().map(|(_, rev, _)| *rev).collect::<Vec<_>>(), [7]);
+}
+
+#[test]
+fn w8_a_future_start_delivers_nothing_early() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "", 4));
+    world.hub.request_progress(id);
+    world.commit(&["a"]);
+    world.commit(&["a"]);
+    assert_eq!(world.drain(id), [Output::Created { watch_id: 0, revision: 1 }]);
+    world.commit(&["a"]);
+    assert_eq!(events(&world.drain(id)).len(), 1);
+}
+
+#[test]
+fn w3_w5_w9_refusals_are_created_and_canceled_at_once() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    world.hub.create(id, create("b", "a", 0));
+    world.hub.create(id, create("a", "", -1));
+    world.hub.create(id, Create { watch_id: 7, ..create("a", "", 0) });
+    world.hub.create(id, Create { watch_id: 7, ..create("a", "", 0) });
+    let refused = |o: &&Output| matches!(o, Output::Refused { .. });
+    assert_eq!(world.drain(id).iter().filter(refused).count(), 3);
+}
+
+#[test]
+fn w10_w11_compaction_cancels_once_with_its_revision() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.commit(&["a"]);
+    }
+    world.log.compact_revision = 4;
+    world.hub.publish(world.log.clone(), &[]);
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "", 3));
+    world.hub.create(id, create("a", "", 4));
+    let outputs = world.drain(id);
+    assert!(outputs.contains(&Output::Canceled { watch_id: 0, revision: 5, compact_revision: 4 }));
+    assert_eq!(events(&outputs).iter().map(|(id, rev, _)| (*id, *rev)).collect::<Vec<_>>(), [(1, 4), (1, 5)]);
+}
+
+#[test]
+fn a_full_stream_lags_and_misses_nothing() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "z", 0));
+    world.hub.create(id, create("b", "", 0));
+    for i in 0..3000 {
+        world.commit(if i % 2 == 0 { &["a", "b"] } else { &["b", "-a"] });
+    }
+    let seen = events(&world.drain(id));
+    let of = |id: i64| seen.iter().filter(|(w, ..)| *w == id).map(|(_, rev, _)| *rev).collect::<Vec<_>>();
+    let both: Vec<i64> = (2..=3001).flat_map(|rev| [rev, rev]).collect();
+    assert_eq!(of(0), both);
+    assert_eq!(of(1), (2..=3001).collect::<Vec<_>>());
+}
+
+#[test]
+fn w14_events_of_one_revision_stay_together() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "z", 0));
+    world.hub.create(id, create("b", "z", 0));
+    world.commit(&["a", "b", "c"]);
+    let outputs = world.drain(id);
+    let sizes: Vec<usize> = outputs
+        .iter()
+        .filter_map(|o| if let Output::Events { events, .. } = o { Some(events.len()) } else { None })
+        .collect();
+    assert_eq!(sizes, [3, 2]);
+}
+
+#[test]
+fn w13_cancel_drops_what_was_queued() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "", 0));
+    world.commit(&["a"]);
+    world.hub.cancel(id, 0);
+    world.hub.cancel(id, 99);
+    world.commit(&["a"]);
+    let outputs = world.drain(id);
+    assert!(events(&outputs).is_empty());
+    assert_eq!(outputs.last(), Some(&Output::Canceled { watch_id: 0, revision: 2, compact_revision: 0 }));
+}
+
+#[test]
+fn w16_filters_leave_kinds_out() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    let filters = Filters { no_put: true, no_delete: false };
+    world.hub.create(id, Create { filters, ..create("a", "", 0) });
+    world.commit(&["a"]);
+    world.commit(&["-a"]);
+    assert_eq!(events(&world.drain(id)), [(0, 3, "a".to_string())]);
+}
+
+#[test]
+fn w19_w20_progress_stands_behind_all_events() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "", 0));
+    world.commit(&["a"]);
+    world.hub.request_progress(id);
+    let outputs = world.drain(id);
+    assert_eq!(outputs.last(), Some(&Output::Progress { watch_id: -1, revision: 2 }));
+    world.hub.create(id, create("a", "", 1));
+    world.hub.request_progress(id);
+    assert!(!world.drain(id).contains(&Output::Progress { watch_id: -1, revision: 2 }));
+}
+
+#[test]
+fn many_ranges_find_their_keys_like_a_plain_scan() {
+    let mut ranges = super::ranges::Ranges::default();
+    let mut all = Vec::new();
+    let key = |n: usize| format!("{:04}", n * 7919 % 5000).into_bytes();
+    for n in 0..600 {
+        let (a, b) = (key(n), key(n + 31));
+        let end = if n % 50 == 0 { vec![0] } else { b };
+        let range = KeyRange::new(a, end);
+        if !range.is_empty() {
+            ranges.insert(&range, n);
+            all.push((range, n));
+        }
+    }
+    for (range, n) in all.iter().filter(|(_, n)| n % 3 == 0) {
+        ranges.remove(range, *n);
+    }
+    all.retain(|(_, n)| n % 3 != 0);
+    for n in 0..200 {
+        let key = key(n * 13);
+        let mut found = Vec::new();
+        ranges.visit(&key, |w| found.push(w));
+        found.sort_unstable();
+        let plain: Vec<usize> = all.iter().filter(|(r, _)| r.contains(&key)).map(|(_, n)| *n).collect();
+        assert_eq!(found, plain);
+    }
+}
