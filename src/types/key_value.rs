@@ -1,5 +1,7 @@
 //! Keys, revisions and the records the store keeps.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use bytes::Bytes;
@@ -75,6 +77,8 @@ pub struct KeyValueFields {
     /// Main revision of this key's previous record (tombstones included), 0 if there is none.
     /// Not seen by clients: it links the history of one key.
     pub previous: i64,
+    /// Place of that previous record inside its transaction.
+    pub previous_sub: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,12 +101,14 @@ impl KeyValue {
         KeyValue(ThinArc::from_header_and_iter(Header { fields, key_length }, bytes))
     }
 
-    /// A tombstone (D5): only key and place.
-    pub fn tombstone(key: &[u8], revision: Revision, previous: i64) -> Self {
+    /// A tombstone (D5): only key and place. `previous` is [`KeyValue::revision`] of the record it
+    /// ends, the default for none.
+    pub fn tombstone(key: &[u8], revision: Revision, previous: Revision) -> Self {
         let fields = KeyValueFields {
             mod_revision: revision.main,
             sub: revision.sub,
-            previous,
+            previous: previous.main,
+            previous_sub: previous.sub,
             ..KeyValueFields::default()
         };
         KeyValue::new(fields, key, &[])
@@ -127,6 +133,12 @@ impl KeyValue {
     pub fn revision(&self) -> Revision {
         let fields = self.fields();
         Revision { main: fields.mod_revision, sub: fields.sub }
+    }
+
+    /// Where this key's previous record stands, if it had one.
+    pub fn previous(&self) -> Option<Revision> {
+        let fields = self.fields();
+        (fields.previous != 0).then_some(Revision { main: fields.previous, sub: fields.previous_sub })
     }
 
     /// Whether this is a delete.
@@ -182,6 +194,37 @@ impl Iterator for Joined<'_> {
 }
 
 impl ExactSizeIterator for Joined<'_> {}
+
+/// A record that stands for its key: equal and ordered by the key alone, so that an ordered set of
+/// records is a map from key to record without a second copy of the key.
+#[derive(Clone, Debug)]
+pub struct ByKey(pub KeyValue);
+
+impl Borrow<[u8]> for ByKey {
+    fn borrow(&self) -> &[u8] {
+        self.0.key()
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for ByKey {}
+
+impl PartialOrd for ByKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.key().cmp(other.0.key())
+    }
+}
 
 /// One change as watchers see it: the record, and the record it replaced (a live one only).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ mod response;
 
 pub use command::{Command, Envelope, RequestId};
 pub use error::{Code, Error};
-pub use key_value::{Event, KeyRange, KeyValue, KeyValueFields, Revision};
+pub use key_value::{ByKey, Event, KeyRange, KeyValue, KeyValueFields, Revision};
 pub use log::{LogEntry, LogPosition, Payload, Vote};
 pub use member::Member;
 pub use request::{

@@ -44,7 +44,7 @@ impl World {
         let record = |(sub, key): (usize, &&str)| {
             let sub = u32::try_from(sub).expect("small");
             match key.strip_prefix('-') {
-                Some(key) => KeyValue::tombstone(key.as_bytes(), Revision { main, sub }, 0),
+                Some(key) => KeyValue::tombstone(key.as_bytes(), Revision { main, sub }, Revision::default()),
                 None => {
                     let fields =
                         KeyValueFields { mod_revision: main, sub, version: 1, ..KeyValueFields::default() };
