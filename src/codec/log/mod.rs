@@ -1,0 +1,7 @@
+//! The write-ahead log's bytes: records, and batches of records (docs/FORMAT.md).
+
+mod batch;
+mod record;
+
+pub use batch::{Batch, BatchBuilder, BatchError, HEAD_BYTES, batch_at, next_batch};
+pub use record::{EntryRef, Opened, PayloadKind, Place, Record, SegmentEnd, entry_at, fingerprint};
