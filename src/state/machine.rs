@@ -1,0 +1,150 @@
+//! The state and what surrounds `apply`.
+
+use super::digest::{self, Accumulators};
+use super::view::View;
+use crate::lease::Leases;
+use crate::members::Members;
+use crate::mvcc::{Change, Removal, Store};
+use crate::types::{Digest, Error, Event, LeaseId, Member, Response, limits};
+
+/// The whole replicated state. A clone copies a few pointers; while no clone is held, `apply` works
+/// in place.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) store: Store,
+    pub(super) leases: Leases,
+    pub(super) members: Members,
+    pub(super) level: u32,
+    pub(super) accumulators: Accumulators,
+}
+
+/// What one command did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The answer.
+    pub response: Result<Response, Error>,
+    /// The store's revision after it (`header.revision`).
+    pub revision: i64,
+    /// The changes in order, all of one revision.
+    pub events: Vec<Event>,
+}
+
+/// All of the state but its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateMeta {
+    /// The newest revision, 1 in an empty store.
+    pub revision: i64,
+    /// The compact revision, -1 before the first compaction.
+    pub compact_revision: i64,
+    /// Level of the replicated state machine.
+    pub level: u32,
+    /// Id and granted TTL in seconds of each lease, by id. Attachments are in the records.
+    pub leases: Vec<(LeaseId, i64)>,
+    /// The members, by id.
+    pub members: Vec<Member>,
+    /// Sum over live records, leases and members.
+    pub sum: Digest,
+    /// Running hash over all events and compactions.
+    pub chain: Digest,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::new()
+    }
+}
+
+impl State {
+    /// The state of a new cluster: revision 1, no keys.
+    pub fn new() -> State {
+        State {
+            store: Store::default(),
+            leases: Leases::default(),
+            members: Members::default(),
+            level: limits::MIN_LEVEL,
+            accumulators: Accumulators::default(),
+        }
+    }
+
+    /// The state as it is now, for readers. O(1); take one per batch.
+    pub fn view(&self) -> View {
+        View::new(self.clone())
+    }
+
+    /// The newest revision; 1 in an empty store.
+    pub fn revision(&self) -> i64 {
+        self.store.revision()
+    }
+
+    /// The oldest readable revision; -1 before the first compaction, as etcd shows it.
+    pub fn compact_revision(&self) -> i64 {
+        self.store.compact_revision()
+    }
+
+    /// Level of the replicated state machine.
+    pub fn level(&self) -> u32 {
+        self.level
+    }
+
+    /// The members, by id.
+    pub fn members(&self) -> Vec<Member> {
+        self.members.iter().cloned().collect()
+    }
+
+    /// The leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Fingerprint of the replicated state (see `state/digest.rs`): equal on all members that have
+    /// applied the same log, whatever their compaction has removed.
+    pub fn digest(&self) -> Digest {
+        self.accumulators.whole(self.revision(), self.compact_revision(), self.level)
+    }
+
+    /// The same from scratch, except the chain, which has no other source. Walks everything.
+    pub fn recompute_digest(&self) -> Digest {
+        let sum = self.recompute_sum();
+        let chain = self.accumulators.chain;
+        Accumulators { sum, chain }.whole(self.revision(), self.compact_revision(), self.level)
+    }
+
+    pub(super) fn recompute_sum(&self) -> Digest {
+        let records = self.store.all_live().map(digest::record);
+        let leases = self.leases.iter().map(|(id, lease)| digest::lease(id, lease.ttl()));
+        let members = self.members.iter().map(digest::member);
+        records.chain(leases).chain(members).fold(0, Digest::wrapping_add)
+    }
+
+    /// One step of background compaction: looks at up to `budget` records.
+    pub fn remove_some(&mut self, budget: usize) -> Removal {
+        self.store.remove_some(budget)
+    }
+
+    /// All but the records.
+    pub fn meta(&self) -> StateMeta {
+        StateMeta {
+            revision: self.revision(),
+            compact_revision: self.compact_revision(),
+            level: self.level,
+            leases: self.leases.iter().map(|(id, lease)| (id, lease.ttl())).collect(),
+            members: self.members(),
+            sum: self.accumulators.sum,
+            chain: self.accumulators.chain,
+        }
+    }
+
+    /// Carries a change of a key over to leases (P8, L13) and digest.
+    pub(super) fn note(&mut self, change: &Change) {
+        if let Some(replaced) = &change.replaced {
+            self.leases.detach(replaced);
+            self.accumulators.remove(digest::record(replaced));
+        }
+        let record = digest::record(&change.record);
+        if !change.record.is_tombstone() {
+            assert!(self.leases.attach(&change.record), "a put was checked against its lease");
+            self.accumulators.add(record);
+        }
+        self.accumulators.chain_event(record);
+    }
+}
