@@ -10,7 +10,9 @@ mod command;
 pub mod envelope;
 mod error;
 pub mod frame;
+pub mod identity;
 pub mod log;
+pub mod membership;
 mod mirror;
 
 pub use error::CodecError;

@@ -157,6 +157,9 @@ mod tests {
         assert_eq!(lease(1, 2), lease(1, 2));
         assert_ne!(lease(1, 2), lease(2, 1));
         assert_eq!(format!("{:032x}", lease(7, 60)), "117f3a16ccb32ef99c2c8de919193cde");
-        assert_eq!(format!("{:032x}", Accumulators::default().whole(1, -1, 1)), "cd47e766ce470f56f02b6f18454599c5");
+        assert_eq!(
+            format!("{:032x}", Accumulators::default().whole(1, -1, 1)),
+            "cd47e766ce470f56f02b6f18454599c5"
+        );
     }
 }

@@ -67,8 +67,11 @@ impl Replay {
         bytes: &[u8],
         mut visit: impl FnMut(u32, &Record<'_>),
     ) -> Result<(), WalError> {
-        let corrupt =
-            |offset: u32, why: String| WalError::Corrupt { file: file.to_owned(), offset: offset.into(), why };
+        let corrupt = |offset: u32, why: String| WalError::Corrupt {
+            file: file.to_owned(),
+            offset: offset.into(),
+            why,
+        };
         let format =
             |offset: u32, error| WalError::Format { file: file.to_owned(), offset: offset.into(), error };
         let before = self.tail;
@@ -137,7 +140,10 @@ impl Replay {
             ));
         }
         if last != self.summary.last {
-            return Err(format!("the log stood at {last:?} here, but its records end at {:?}", self.summary.last));
+            return Err(format!(
+                "the log stood at {last:?} here, but its records end at {:?}",
+                self.summary.last
+            ));
         }
         Ok(())
     }

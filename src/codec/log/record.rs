@@ -155,8 +155,7 @@ impl Record<'_> {
             Record::Opened(opened) => {
                 let previous = opened.previous;
                 buffer.push(u8::from(previous.is_some()));
-                let SegmentEnd { generation, end } =
-                    previous.unwrap_or(SegmentEnd { generation: 0, end: 0 });
+                let SegmentEnd { generation, end } = previous.unwrap_or(SegmentEnd { generation: 0, end: 0 });
                 buffer.extend_from_slice(&generation.to_le_bytes());
                 buffer.extend_from_slice(&end.to_le_bytes());
                 write_optional(buffer, opened.last);

@@ -160,6 +160,13 @@ impl<T> Receiver<T> {
         Ref(self.shared.lock())
     }
 
+    /// Reads the current value and marks it as seen.
+    pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
+        let slot = self.shared.lock();
+        self.seen = slot.version;
+        Ref(slot)
+    }
+
     /// Waits until `accept` holds for the value. Fails when all senders are gone before that.
     pub async fn wait_for(&mut self, mut accept: impl FnMut(&T) -> bool) -> Result<(), Closed> {
         loop {
