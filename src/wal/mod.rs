@@ -185,3 +185,6 @@ impl<R: Runtime> Wal<R> {
         receiver.await.map_err(|_| io::Error::other("the log's writer has stopped"))?
     }
 }
+
+#[cfg(test)]
+mod tests;

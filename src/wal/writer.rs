@@ -172,8 +172,9 @@ impl<R: Runtime> Writer<R> {
         if length < capacity {
             file.set_len(capacity).await?;
         }
-        file.write_sync(0, bytes).await?;
+        // The name comes first: bytes of this generation are never found under another one.
         self.disk.sync_dir("").await?;
+        file.write_sync(0, bytes).await?;
         if let Some(full) = full {
             let Tail { generation, end, .. } = full.tail;
             self.full.push_back(ReplayedSegment { generation, end, max_index: full.max_index });
