@@ -203,10 +203,9 @@ impl<R: Runtime> Writer<R> {
     }
 
     /// Gives up segments that hold purged entries only: spares up to `max_wals` (0: all of them).
-    /// The new names are durable before anything is written into a spare.
+    /// The new names need no sync here: a spare is not written to before its next name is durable.
     async fn free(&mut self) -> io::Result<()> {
         let purged = self.summary.purged.map(|purged| purged.index);
-        let mut freed = false;
         while let Some(oldest) = self.full.pop_front_if(|oldest| oldest.max_index <= purged) {
             let name = segment_name(oldest.generation);
             self.shared.lock().files.remove(&oldest.generation);
@@ -217,10 +216,6 @@ impl<R: Runtime> Writer<R> {
             } else {
                 self.disk.remove(&name).await?;
             }
-            freed = true;
-        }
-        if freed {
-            self.disk.sync_dir("").await?;
         }
         Ok(())
     }

@@ -222,6 +222,13 @@ impl MemoryDisk {
         lock(&self.medium).cut(loss);
     }
 
+    /// Only the node died: what was written is there, still not durable.
+    pub(crate) fn restart(&self) {
+        let mut medium = lock(&self.medium);
+        medium.fails_at = None;
+        medium.operations = 0;
+    }
+
     /// Changes a file's bytes behind everybody's back.
     pub(crate) fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut medium = lock(&self.medium);

@@ -180,6 +180,10 @@ fn many_lives_with_cuts_anywhere() {
             let loss = losses(draw(&mut random))[draw(&mut random) as usize % 4];
             let context = format!("seed {seed}, round {round}, cut at {}, {loss:?}", step + 1);
             live(&disk, &history, &mut random, step + 1, &context);
+            if draw(&mut random) % 3 == 0 {
+                disk.restart();
+                live(&disk, &history, &mut random, step + 1, &context);
+            }
             disk.cut(loss);
             let recovered = run(async { open(&disk).await.1 }).unwrap();
             assert!(recovered.incarnation > incarnation, "{context}");
