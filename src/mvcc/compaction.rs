@@ -66,6 +66,12 @@ impl Store {
         })
     }
 
+    /// All records in memory, also those that are logically gone.
+    #[cfg(test)]
+    pub(crate) fn changes_held(&self) -> impl Iterator<Item = &KeyValue> {
+        self.history.from(Revision::default())
+    }
+
     /// The places of records that are logically gone but still held, in revision order.
     fn dead(&self) -> Vec<Revision> {
         let mut dead = Vec::new();

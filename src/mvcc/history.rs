@@ -10,10 +10,10 @@ use im::OrdMap;
 
 use crate::types::{KeyValue, Revision};
 
-/// Revisions in one chunk.
-const CHUNK: usize = 32;
+/// Revisions in one chunk; few in unit tests, so that they meet many borders.
+const CHUNK: usize = if cfg!(test) { 8 } else { 32 };
 /// A chunk with no more records than this moves them to the sparse map.
-const THIN: usize = 6;
+const THIN: usize = CHUNK / 4;
 
 type Chunk = [Option<KeyValue>; CHUNK];
 

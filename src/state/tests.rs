@@ -6,7 +6,11 @@ use crate::types::{
     RequestId, Response,
 };
 
+mod compaction;
 mod kv;
+mod random;
+mod restore;
+mod txn;
 
 fn apply(state: &mut State, command: Command) -> Applied {
     state.apply(&Envelope { request_id: RequestId::default(), client: None, command })
