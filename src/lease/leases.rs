@@ -70,10 +70,10 @@ impl Leases {
     /// Detaches the key of `record` from the lease in it (P8, L13).
     pub fn detach(&mut self, record: &KeyValue) {
         let id = record.fields().lease;
-        if id != 0 {
-            if let Some(lease) = self.0.get_mut(&id) {
-                lease.keys.remove(record.key());
-            }
+        if id != 0
+            && let Some(lease) = self.0.get_mut(&id)
+        {
+            lease.keys.remove(record.key());
         }
     }
 

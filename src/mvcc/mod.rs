@@ -15,6 +15,7 @@ mod history;
 mod index;
 mod range;
 mod restore;
+mod sort;
 mod store;
 
 pub use compaction::Removal;

@@ -104,16 +104,17 @@ impl State {
 
     /// The same from scratch, except the chain, which has no other source. Walks everything.
     pub fn recompute_digest(&self) -> Digest {
-        let sum = self.recompute_sum();
+        let records = self.store.all_live().map(digest::record);
+        let sum = records.fold(self.sum_beside_records(), Digest::wrapping_add);
         let chain = self.accumulators.chain;
         Accumulators { sum, chain }.whole(self.revision(), self.compact_revision(), self.level)
     }
 
-    pub(super) fn recompute_sum(&self) -> Digest {
-        let records = self.store.all_live().map(digest::record);
+    /// The part of the digest's sum that is not records.
+    pub(super) fn sum_beside_records(&self) -> Digest {
         let leases = self.leases.iter().map(|(id, lease)| digest::lease(id, lease.ttl()));
         let members = self.members.iter().map(digest::member);
-        records.chain(leases).chain(members).fold(0, Digest::wrapping_add)
+        leases.chain(members).fold(0, Digest::wrapping_add)
     }
 
     /// One step of background compaction: looks at up to `budget` records.

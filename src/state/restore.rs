@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::digest::Accumulators;
+use super::digest::{self, Accumulators};
 use super::machine::{State, StateMeta};
 use crate::mvcc::{BadHistory, Store};
 use crate::types::{Digest, KeyValue, LeaseId, Revision, limits};
@@ -80,21 +80,24 @@ impl State {
         state.store =
             Store::restore(meta.revision, meta.compact_revision, records).map_err(RestoreError::History)?;
         state.accumulators = Accumulators { sum: meta.sum, chain: meta.chain };
-        state.attach_leases()?;
-        let restored = state.recompute_sum();
+        let restored = state.sum_beside_records().wrapping_add(state.attach_records()?);
         if restored != meta.sum {
             return Err(RestoreError::Sum { recorded: meta.sum, restored });
         }
         Ok(state)
     }
 
-    fn attach_leases(&mut self) -> Result<(), RestoreError> {
+    /// Attaches the live records to their leases; returns the sum of their hashes. One walk for
+    /// both: the records lie all over memory.
+    fn attach_records(&mut self) -> Result<Digest, RestoreError> {
+        let mut sum: Digest = 0;
         for record in self.store.all_live() {
             if !self.leases.attach(record) {
                 let lease = record.fields().lease;
                 return Err(RestoreError::Lease { record: record.revision(), lease });
             }
+            sum = sum.wrapping_add(digest::record(record));
         }
-        Ok(())
+        Ok(sum)
     }
 }
