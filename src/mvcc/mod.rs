@@ -21,4 +21,4 @@ mod store;
 pub use compaction::Removal;
 pub use hash::HashKv;
 pub use restore::BadHistory;
-pub use store::{Change, FIXED_BYTES, RECORD_BYTES, Store, Write};
+pub use store::{Change, Store, Write};

@@ -5,9 +5,9 @@ use super::index::Index;
 use crate::types::{Event, KeyRange, KeyValue, KeyValueFields, Revision};
 
 /// What an empty store counts (D5).
-pub const FIXED_BYTES: usize = 4096;
+const FIXED_BYTES: usize = 4096;
 /// What a record counts besides its key and value (D5).
-pub const RECORD_BYTES: usize = 64;
+const RECORD_BYTES: usize = 64;
 
 /// A change made by a write.
 #[derive(Clone, Debug)]
@@ -72,11 +72,6 @@ impl Store {
     /// The live record of `key` now.
     pub fn get(&self, key: &[u8]) -> Option<&KeyValue> {
         self.index.get(key).filter(|record| !record.is_tombstone())
-    }
-
-    /// The live record of `key` at `revision`, which is not below the compact revision.
-    pub fn get_at(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
-        self.at(self.index.get(key)?, revision)
     }
 
     /// The live record at `revision` of the key whose newest record is `newest`.

@@ -39,6 +39,12 @@ fn first_write_gets_revision_2() {
 }
 
 #[test]
+fn a_view_may_go_to_any_thread() {
+    fn goes<T: Clone + Send + Sync + 'static>(_: &T) {}
+    goes(&State::new().view());
+}
+
+#[test]
 fn r2_r3_r4_ranges() {
     let state = filled();
     assert_eq!(keys(&state, &read("b", "")), "b");
