@@ -1,1 +1,174 @@
-//! To be built.
+//! The checkpoint: the state on disk, written behind, so that the log can be purged.
+//!
+//! A redb database keyed by revision (`database.rs` has the rules of its rows). It is only ever
+//! created whole: built beside under another name, synced, renamed; so a file under its right name
+//! is always complete. An installed snapshot takes the same way.
+
+mod database;
+mod error;
+
+pub use error::CheckpointError;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::Database;
+
+use crate::codec::meta::Meta;
+use crate::runtime::{Disk, Observation, OpenMode, Runtime};
+use crate::state::{State, View};
+use crate::types::{LogPosition, Revision};
+
+/// The folder of the checkpoint inside a data directory.
+pub const DIRECTORY: &str = "checkpoint";
+const FILE: &str = "state.redb";
+const NEXT_FILE: &str = "next.redb";
+
+/// The checkpoint of one data directory. After an error the node must stop and recover by opening
+/// it again.
+#[derive(Debug)]
+pub struct Checkpoint<R: Runtime> {
+    disk: R::Disk,
+    stand: Stand,
+}
+
+#[derive(Debug)]
+enum Stand {
+    /// Nothing was ever saved.
+    Empty,
+    /// Saved up to and including this main revision.
+    Saved(Arc<Database>, i64),
+    /// A write was cut off or failed.
+    Broken,
+}
+
+/// What a checkpoint held when it was opened.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The state.
+    pub state: State,
+    /// The last entry applied to it.
+    pub applied: LogPosition,
+    /// The membership in force there, encoded.
+    pub membership: Bytes,
+}
+
+impl<R: Runtime> Checkpoint<R> {
+    /// Opens the checkpoint in folder [`DIRECTORY`] of the data directory `disk` and loads it.
+    pub async fn open(disk: R::Disk) -> Result<(Checkpoint<R>, Option<Loaded>), CheckpointError> {
+        let folder = disk.subdirectory(DIRECTORY);
+        let failed = |error| CheckpointError::io(DIRECTORY, error);
+        disk.create_dir(DIRECTORY).await.map_err(failed)?;
+        disk.sync_dir("").await.map_err(failed)?;
+        let names = folder.list("").await.map_err(failed)?;
+        if names.iter().any(|name| name == NEXT_FILE) {
+            folder.remove(NEXT_FILE).await.map_err(|error| CheckpointError::io(NEXT_FILE, error))?;
+        }
+        let mut checkpoint = Checkpoint { disk: folder, stand: Stand::Empty };
+        if !names.iter().any(|name| name == FILE) {
+            return Ok((checkpoint, None));
+        }
+        let disk = checkpoint.disk.clone();
+        let opened = R::spawn_blocking("checkpoint", move || {
+            let database = open_file::<R>(&disk, FILE, OpenMode::Write)?;
+            Ok((database::load(&database)?, database))
+        });
+        let (content, database) = opened.await.map_err(|_| CheckpointError::Stopped)??;
+        let Some(database::Content { meta, state }) = content else {
+            return Err(CheckpointError::Count { recorded: 1, found: 0 });
+        };
+        checkpoint.stand = Stand::Saved(Arc::new(database), meta.state.revision);
+        let Meta { applied, membership, .. } = meta;
+        Ok((checkpoint, Some(Loaded { state, applied, membership })))
+    }
+
+    /// Saves what changed since the last save: the records of `view` after the last saved revision,
+    /// without `removed`. Durable on return, and atomic: after a crash it is there or not.
+    ///
+    /// `removed` must be all that `State::remove_some` reported from the view of the last save up to
+    /// `view`, and nothing later.
+    pub async fn save(
+        &mut self,
+        view: &View,
+        applied: LogPosition,
+        membership: Bytes,
+        mut removed: Vec<Revision>,
+    ) -> Result<(), CheckpointError> {
+        let (database, saved) = match std::mem::replace(&mut self.stand, Stand::Broken) {
+            Stand::Empty => return self.rebuild(view, applied, membership).await,
+            Stand::Saved(database, saved) => (database, saved),
+            Stand::Broken => return Err(CheckpointError::Stopped),
+        };
+        removed.sort_unstable();
+        let meta = Meta { applied, membership, state: view.meta(), rows: 0 };
+        let (writer, from) = (database.clone(), view.clone());
+        let work = R::spawn_blocking("checkpoint", move || {
+            if planted!(AppliedIndexApart) {
+                database::save_applied_apart(&writer, &meta)?;
+            }
+            database::save(&writer, from.held(saved.saturating_add(1)), &removed, meta)
+        });
+        work.await.map_err(|_| CheckpointError::Stopped)??;
+        self.stand = Stand::Saved(database, view.revision());
+        observe::<R>(view, applied);
+        Ok(())
+    }
+
+    /// Replaces everything by `view`, for example by an installed snapshot. Durable on return, and
+    /// atomic: after a crash there is the old checkpoint or the new one.
+    pub async fn replace(
+        &mut self,
+        view: &View,
+        applied: LogPosition,
+        membership: Bytes,
+    ) -> Result<(), CheckpointError> {
+        match std::mem::replace(&mut self.stand, Stand::Broken) {
+            Stand::Empty => {}
+            Stand::Saved(old, _) => {
+                // Closed before its name is taken over.
+                let closed = R::spawn_blocking("checkpoint", move || drop(old));
+                closed.await.map_err(|_| CheckpointError::Stopped)?;
+            }
+            Stand::Broken => return Err(CheckpointError::Stopped),
+        }
+        self.rebuild(view, applied, membership).await
+    }
+
+    /// Builds a whole database beside the old one and takes over its name.
+    async fn rebuild(
+        &mut self,
+        view: &View,
+        applied: LogPosition,
+        membership: Bytes,
+    ) -> Result<(), CheckpointError> {
+        let meta = Meta { applied, membership, state: view.meta(), rows: 0 };
+        let (disk, from) = (self.disk.clone(), view.clone());
+        let built = R::spawn_blocking("checkpoint", move || {
+            let database = open_file::<R>(&disk, NEXT_FILE, OpenMode::CreateNew)?;
+            database::save(&database, from.held(0), &[], meta)
+        });
+        built.await.map_err(|_| CheckpointError::Stopped)??;
+        let failed = |error| CheckpointError::io(FILE, error);
+        self.disk.rename(NEXT_FILE, FILE).await.map_err(failed)?;
+        self.disk.sync_dir("").await.map_err(failed)?;
+        let disk = self.disk.clone();
+        let opened = R::spawn_blocking("checkpoint", move || open_file::<R>(&disk, FILE, OpenMode::Write));
+        let database = opened.await.map_err(|_| CheckpointError::Stopped)??;
+        self.stand = Stand::Saved(Arc::new(database), view.revision());
+        observe::<R>(view, applied);
+        Ok(())
+    }
+}
+
+fn open_file<R: Runtime>(disk: &R::Disk, name: &str, mode: OpenMode) -> Result<Database, CheckpointError> {
+    database::open(disk.block_file(name, mode).map_err(|error| CheckpointError::io(name, error))?)
+}
+
+fn observe<R: Runtime>(view: &View, position: LogPosition) {
+    if R::observing() {
+        R::observe(Observation::Checkpointed { position, digest: view.digest() });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,10 @@ pub mod frame;
 pub mod identity;
 pub mod log;
 pub mod membership;
+pub mod meta;
 mod mirror;
+pub mod row;
+pub mod snapshot;
 
 pub use error::CodecError;
 

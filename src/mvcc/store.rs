@@ -171,6 +171,12 @@ impl Store {
     pub fn changes(&self, from: i64) -> impl Iterator<Item = &KeyValue> {
         self.history.from(Revision { main: from.max(self.compact_revision), sub: 0 })
     }
+
+    /// All records from main revision `from` on that are in memory, in revision order: those that
+    /// are logically gone but not yet removed, too.
+    pub fn held(&self, from: i64) -> impl Iterator<Item = &KeyValue> {
+        self.history.from(Revision { main: from, sub: 0 })
+    }
 }
 
 /// What a record counts in all (D5).

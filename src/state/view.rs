@@ -79,6 +79,13 @@ impl View {
         self.0.store.records().cloned()
     }
 
+    /// All records from main revision `from_main` on that are in memory, in revision order: those
+    /// that are logically gone but not yet reported by `State::remove_some`, too. What a checkpoint
+    /// must hold, so that the records it already has stay gone.
+    pub fn held(&self, from_main: i64) -> impl Iterator<Item = KeyValue> {
+        self.0.store.held(from_main).cloned()
+    }
+
     /// All but the records.
     pub fn meta(&self) -> StateMeta {
         self.0.meta()

@@ -1,0 +1,213 @@
+//! The blocking part: redb over a block file.
+//!
+//! Rows lie in table `rows` under their revision (twelve bytes, big-endian, so that bytes sort as
+//! revisions do); the one meta row says which of them count. Rules:
+//!
+//! - Rows beyond the meta row's revision do not count. New rows may therefore be written in
+//!   transactions before the one that moves the meta row; after a crash in between they are
+//!   dropped, and the log brings them again.
+//! - Rows are deleted only in the transaction that moves the meta row: under the old one they
+//!   still count, and under the new one a row whose successor is gone would come back to life.
+
+use std::io;
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+
+use super::CheckpointError;
+use crate::codec::meta::{self, Meta};
+use crate::codec::row;
+use crate::runtime::BlockFile;
+use crate::state::State;
+use crate::types::{KeyValue, Revision};
+
+const ROWS: TableDefinition<'static, &'static [u8; 12], &'static [u8]> = TableDefinition::new("rows");
+const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
+const META_KEY: &str = "meta";
+/// redb's default is a gigabyte.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// A transaction of rows is closed after this many of them, or this many bytes.
+const TRANSACTION_ROWS: usize = 10_000;
+const TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// A block file as redb wants it.
+#[derive(Debug)]
+struct Backend<F>(F);
+
+impl<F: BlockFile> redb::StorageBackend for Backend<F> {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(offset, out)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(offset, data)
+    }
+}
+
+/// Opens or creates a database in `file`.
+pub(super) fn open<F: BlockFile>(file: F) -> Result<Database, CheckpointError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder.create_with_backend(Backend(file)).map_err(CheckpointError::database)
+}
+
+/// What a database holds.
+pub(super) struct Content {
+    pub(super) meta: Meta,
+    pub(super) state: State,
+}
+
+/// Reads everything; drops rows that an interrupted save left. `None` when nothing was ever saved.
+pub(super) fn load(database: &Database) -> Result<Option<Content>, CheckpointError> {
+    let transaction = database.begin_read().map_err(CheckpointError::database)?;
+    let Some(meta) = read_meta(&transaction)? else { return Ok(None) };
+    let rows = transaction.open_table(ROWS).map_err(CheckpointError::database)?;
+    let end = key(Revision { main: meta.state.revision, sub: u32::MAX });
+    let (mut failed, mut found) = (None, 0);
+    let records = rows.range::<&[u8; 12]>(..=&end).map_err(CheckpointError::database)?.map_while(|entry| {
+        found += 1;
+        let record = entry.map_err(CheckpointError::database).and_then(|(at, bytes)| {
+            decode_row(at.value(), bytes.value())
+        });
+        record.map_err(|error| failed = Some(error)).ok()
+    });
+    let restored = State::restore(meta.state.clone(), records);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if found != meta.rows {
+        return Err(CheckpointError::Count { recorded: meta.rows, found });
+    }
+    let state = restored.map_err(CheckpointError::State)?;
+    let leftover = rows.len().map_err(CheckpointError::database)? > found;
+    drop((rows, transaction));
+    if leftover {
+        drop_after(database, meta.state.revision)?;
+    }
+    Ok(Some(Content { meta, state }))
+}
+
+fn read_meta(transaction: &redb::ReadTransaction) -> Result<Option<Meta>, CheckpointError> {
+    let table = match transaction.open_table(META) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(CheckpointError::database(error)),
+    };
+    let Some(bytes) = table.get(META_KEY).map_err(CheckpointError::database)? else { return Ok(None) };
+    let decoded = meta::decode(bytes.value());
+    decoded.map(Some).map_err(|error| CheckpointError::Row { row: META_KEY.into(), error })
+}
+
+fn decode_row(at: &[u8; 12], bytes: &[u8]) -> Result<KeyValue, CheckpointError> {
+    let name = || {
+        let (main, sub) = at.split_at(8);
+        let number = |bytes: &[u8]| bytes.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        format!("{}.{}", number(main), number(sub))
+    };
+    let record = row::decode(bytes).map_err(|error| CheckpointError::Row { row: name(), error })?;
+    if key(record.revision()) != *at {
+        let why = format!("holds the record of revision {:?}", record.revision());
+        let error = crate::codec::CodecError::Malformed { what: "record row", why };
+        return Err(CheckpointError::Row { row: name(), error });
+    }
+    Ok(record)
+}
+
+fn key(revision: Revision) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..8].copy_from_slice(&revision.main.to_be_bytes());
+    key[8..].copy_from_slice(&revision.sub.to_be_bytes());
+    key
+}
+
+fn begin(database: &Database) -> Result<redb::WriteTransaction, CheckpointError> {
+    let mut transaction = database.begin_write().map_err(CheckpointError::database)?;
+    transaction.set_durability(Durability::Immediate).map_err(CheckpointError::database)?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+fn drop_after(database: &Database, revision: i64) -> Result<(), CheckpointError> {
+    let transaction = begin(database)?;
+    {
+        let mut rows = transaction.open_table(ROWS).map_err(CheckpointError::database)?;
+        let from = key(Revision { main: revision.saturating_add(1), sub: 0 });
+        rows.retain_in::<&[u8; 12], _>(&from.., |_, _| false).map_err(CheckpointError::database)?;
+    }
+    transaction.commit().map_err(CheckpointError::database)
+}
+
+/// Writes `records`, then moves the meta row and deletes `removed` in one transaction.
+pub(super) fn save(
+    database: &Database,
+    records: impl Iterator<Item = KeyValue>,
+    removed: &[Revision],
+    meta: Meta,
+) -> Result<(), CheckpointError> {
+    let mut records = records.peekable();
+    loop {
+        let transaction = begin(database)?;
+        write_rows(&transaction, &mut records)?;
+        let is_last = records.peek().is_none();
+        if is_last {
+            finish(&transaction, removed, meta.clone())?;
+        }
+        transaction.commit().map_err(CheckpointError::database)?;
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+fn write_rows(
+    transaction: &redb::WriteTransaction,
+    records: &mut impl Iterator<Item = KeyValue>,
+) -> Result<(), CheckpointError> {
+    let mut table = transaction.open_table(ROWS).map_err(CheckpointError::database)?;
+    let (mut bytes, mut buffer) = (0, Vec::new());
+    for record in records.take(TRANSACTION_ROWS) {
+        buffer.clear();
+        row::encode(&record, &mut buffer);
+        table.insert(&key(record.revision()), buffer.as_slice()).map_err(CheckpointError::database)?;
+        bytes += buffer.len();
+        if bytes > TRANSACTION_BYTES {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn finish(
+    transaction: &redb::WriteTransaction,
+    removed: &[Revision],
+    meta: Meta,
+) -> Result<(), CheckpointError> {
+    let mut table = transaction.open_table(ROWS).map_err(CheckpointError::database)?;
+    for revision in removed {
+        table.remove(&key(*revision)).map_err(CheckpointError::database)?;
+    }
+    let rows = table.len().map_err(CheckpointError::database)?;
+    write_meta(transaction, &Meta { rows, ..meta })
+}
+
+fn write_meta(transaction: &redb::WriteTransaction, meta: &Meta) -> Result<(), CheckpointError> {
+    let mut table = transaction.open_table(META).map_err(CheckpointError::database)?;
+    table.insert(META_KEY, meta::encode(meta).as_slice()).map_err(CheckpointError::database)?;
+    Ok(())
+}
+
+/// The planted bug: says that entries are applied whose effects are not in the checkpoint yet.
+pub(super) fn save_applied_apart(database: &Database, newer: &Meta) -> Result<(), CheckpointError> {
+    let read = database.begin_read().map_err(CheckpointError::database)?;
+    let Some(older) = read_meta(&read)? else { return Ok(()) };
+    let transaction = begin(database)?;
+    write_meta(&transaction, &Meta { applied: newer.applied, ..older })?;
+    transaction.commit().map_err(CheckpointError::database)
+}
