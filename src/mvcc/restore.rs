@@ -53,7 +53,8 @@ impl Store {
         records: impl Iterator<Item = KeyValue>,
     ) -> Result<Store, BadHistory> {
         let possible = 1..=MAX_REVISION;
-        if !possible.contains(&revision) || !(-1..=revision).contains(&compact_revision) {
+        let fit = possible.contains(&revision) && (-1..=revision).contains(&compact_revision);
+        if !fit && !is_lenient() {
             return Err(BadHistory::Revisions { revision, compact_revision });
         }
         let mut store = Store { revision, compact_revision, ..Store::default() };
@@ -85,11 +86,11 @@ impl Store {
 
     fn follows(&self, last: Revision, record: &KeyValue) -> Result<(), BadHistory> {
         let at = record.revision();
-        if at <= last || record.previous().is_some_and(|previous| previous >= at) {
-            return Err(BadHistory::Order(at));
-        }
         if is_lenient() {
             return Ok(());
+        }
+        if at <= last || record.previous().is_some_and(|previous| previous >= at) {
+            return Err(BadHistory::Order(at));
         }
         if at.main > self.revision {
             return Err(BadHistory::Future(at));

@@ -81,7 +81,7 @@ impl State {
             Store::restore(meta.revision, meta.compact_revision, records).map_err(RestoreError::History)?;
         state.accumulators = Accumulators { sum: meta.sum, chain: meta.chain };
         let restored = state.sum_beside_records().wrapping_add(state.attach_records()?);
-        if restored != meta.sum {
+        if restored != meta.sum && !planted!(RevisionBackAfterCompaction) {
             return Err(RestoreError::Sum { recorded: meta.sum, restored });
         }
         Ok(state)
