@@ -73,9 +73,9 @@ pub(super) fn load(database: &Database) -> Result<Option<Content>, CheckpointErr
     let (mut failed, mut found) = (None, 0);
     let records = rows.range::<&[u8; 12]>(..=&end).map_err(CheckpointError::database)?.map_while(|entry| {
         found += 1;
-        let record = entry.map_err(CheckpointError::database).and_then(|(at, bytes)| {
-            decode_row(at.value(), bytes.value())
-        });
+        let record = entry
+            .map_err(CheckpointError::database)
+            .and_then(|(at, bytes)| decode_row(at.value(), bytes.value()));
         record.map_err(|error| failed = Some(error)).ok()
     });
     let restored = State::restore(meta.state.clone(), records);

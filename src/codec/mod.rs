@@ -15,6 +15,7 @@ pub mod log;
 pub mod membership;
 pub mod meta;
 mod mirror;
+pub mod peer;
 pub mod row;
 pub mod snapshot;
 

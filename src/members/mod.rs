@@ -1,5 +1,7 @@
 //! The replicated list of members: the one source of names and URLs.
 
+pub mod id;
+
 use im::OrdMap;
 
 use crate::types::Member;

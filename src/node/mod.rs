@@ -1,1 +1,79 @@
-//! To be built.
+//! The hall: one node, written once for both worlds. Propose, read, watch, status, stop.
+
+pub mod api;
+mod config;
+mod identity;
+mod open;
+mod pending;
+mod propose;
+mod read;
+mod sink;
+mod status;
+mod stop;
+mod visible;
+mod watch;
+
+pub use config::{InitialMember, NodeConfig};
+pub use identity::OpenError;
+pub use watch::WatchSession;
+
+use std::sync::Arc;
+
+use api::Header;
+use visible::Visible;
+
+use crate::raft::Engine;
+use crate::runtime::Runtime;
+use crate::runtime::channel::watch as follow;
+use crate::types::Member;
+
+/// A running member. Clones are handles of the same member.
+pub struct Node<R: Runtime> {
+    inner: Arc<Inner<R>>,
+}
+
+impl<R: Runtime> Clone for Node<R> {
+    fn clone(&self) -> Self {
+        Node { inner: self.inner.clone() }
+    }
+}
+
+struct Inner<R: Runtime> {
+    config: NodeConfig,
+    cluster_id: u64,
+    member_id: u64,
+    /// The members at bootstrap, by id.
+    members: Vec<Member>,
+    visible: Arc<Visible>,
+    engine: Engine<R>,
+    /// The directory, whose lock is held as long as any handle lives.
+    _disk: R::Disk,
+    stopping: follow::Sender<bool>,
+}
+
+impl<R: Runtime> Node<R> {
+    /// This cluster's id.
+    pub fn cluster_id(&self) -> u64 {
+        self.inner.cluster_id
+    }
+
+    /// This member's id.
+    pub fn member_id(&self) -> u64 {
+        self.inner.member_id
+    }
+
+    /// The configuration the node was started with.
+    pub fn config(&self) -> &NodeConfig {
+        &self.inner.config
+    }
+
+    /// A response header for an answer at `revision` (M4, M5).
+    pub fn header(&self, revision: i64) -> Header {
+        Header {
+            cluster_id: self.inner.cluster_id,
+            member_id: self.inner.member_id,
+            revision,
+            raft_term: self.inner.engine.term(),
+        }
+    }
+}

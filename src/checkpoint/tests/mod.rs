@@ -32,7 +32,9 @@ impl Member {
                 let value = Bytes::from(vec![b'v'; (draw(random) % 300) as usize]);
                 Command::Put(PutRequest { key, value, ..PutRequest::default() })
             }
-            8 | 9 => Command::DeleteRange(DeleteRangeRequest { range: KeyRange::single(key), prev_kv: false }),
+            8 | 9 => {
+                Command::DeleteRange(DeleteRangeRequest { range: KeyRange::single(key), prev_kv: false })
+            }
             10 => Command::LeaseGrant { id: (draw(random) % 1000) as i64 + 1, ttl: 60 },
             _ => {
                 let revision = (draw(random) % self.state.revision() as u64) as i64 + 1;
@@ -79,7 +81,10 @@ fn every_save_comes_back() {
             let (mut checkpoint, loaded) = run(open(&disk)).unwrap();
             assert_eq!(loaded.is_some(), member.applied.index > 0);
             if let Some(loaded) = loaded {
-                assert_eq!((loaded.applied, &loaded.membership), (member.applied, &membership(member.applied)));
+                assert_eq!(
+                    (loaded.applied, &loaded.membership),
+                    (member.applied, &membership(member.applied))
+                );
                 assert_same(&member.state, &loaded.state);
                 member = Member::from(loaded);
             }
@@ -153,7 +158,10 @@ fn live(disk: &MemoryDisk, allowed: &Arc<Mutex<Allowed>>, random: &mut u64, step
         {
             let mut allowed = allowed.lock().unwrap();
             let Allowed { durable, under_way } = allowed.clone();
-            assert!(found == durable || found == under_way, "{context}: {found:?}, {durable:?}, {under_way:?}");
+            assert!(
+                found == durable || found == under_way,
+                "{context}: {found:?}, {durable:?}, {under_way:?}"
+            );
             *allowed = Allowed { durable: found, under_way: None };
         }
         let mut member = loaded.map_or_else(Member::new, Member::from);

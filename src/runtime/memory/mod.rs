@@ -74,8 +74,10 @@ pub(crate) fn observations() -> Vec<Observation> {
 /// A future that is ready when polled the second time: lets the other tasks run.
 pub(crate) async fn yield_now() {
     let mut yielded = false;
-    std::future::poll_fn(|_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending })
-        .await;
+    std::future::poll_fn(
+        |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 impl Runtime for Memory {

@@ -176,7 +176,8 @@ fn many_lives_with_cuts_anywhere() {
         let mut incarnation = 0;
         for round in 0..25 {
             // Short lives cut recovery itself.
-            let step = if draw(&mut random) % 3 == 0 { draw(&mut random) % 6 } else { draw(&mut random) % 60 };
+            let step =
+                if draw(&mut random) % 3 == 0 { draw(&mut random) % 6 } else { draw(&mut random) % 60 };
             let loss = losses(draw(&mut random))[draw(&mut random) as usize % 4];
             let context = format!("seed {seed}, round {round}, cut at {}, {loss:?}", step + 1);
             live(&disk, &history, &mut random, step + 1, &context);

@@ -15,7 +15,8 @@ fn everything_comes_back_after_a_restart() {
         assert_eq!(recovered, fresh);
         wal.save_vote(vote(1)).await.unwrap();
         let blank = LogEntry { position: at(1, 0), payload: Payload::Blank };
-        let membership = LogEntry { position: at(1, 1), payload: Payload::Membership(Bytes::from_static(b"m")) };
+        let membership =
+            LogEntry { position: at(1, 1), payload: Payload::Membership(Bytes::from_static(b"m")) };
         append(&wal, vec![blank, membership]).await;
         append(&wal, (2..40).map(|index| entry(1, index, 300)).collect()).await;
         wal.save_committed(Some(at(1, 7)));

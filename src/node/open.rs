@@ -1,0 +1,134 @@
+//! From a directory and a configuration to a running member.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::api::RequestContext;
+use super::identity::{self, OpenError};
+use super::pending::Pending;
+use super::sink::Sink;
+use super::visible::Visible;
+use super::{Inner, Node, NodeConfig};
+use crate::checkpoint::Checkpoint;
+use crate::raft::{Engine, EngineConfig};
+use crate::runtime::channel::watch as follow;
+use crate::runtime::{Disk, Net, Observation, Runtime};
+use crate::state::State;
+use crate::types::{Command, Member};
+use crate::wal::{Wal, WalOptions};
+
+/// Between attempts to publish this member's name and client URLs.
+const PUBLISH_RETRY: Duration = Duration::from_millis(500);
+
+impl<R: Runtime> Node<R> {
+    /// Opens the member that `disk` holds, or makes a new one, and starts it. It may take requests
+    /// at once; they wait for a leader.
+    pub async fn open(config: NodeConfig, net: R::Net, disk: R::Disk) -> Result<Node<R>, OpenError> {
+        let place = disk.display();
+        let known = identity::establish(&disk, &config).await?;
+        let listeners = listen::<R>(&config, &net).await?;
+        let options = WalOptions {
+            segment_bytes: config.segment_bytes,
+            max_wals: usize::try_from(config.max_wals).unwrap_or(usize::MAX),
+            ..WalOptions::default()
+        };
+        let damaged = |what: &str, error: String| {
+            OpenError::Damaged(format!(
+                "{what} in data directory {place} is not usable: {error}; restore the member from its peers"
+            ))
+        };
+        let (wal, recovered) = Wal::<R>::open(disk.clone(), options)
+            .await
+            .map_err(|error| damaged("the log", error.to_string()))?;
+        let (checkpoint, loaded) = Checkpoint::<R>::open(disk.clone())
+            .await
+            .map_err(|error| damaged("the checkpoint", error.to_string()))?;
+        let state = loaded.as_ref().map_or_else(State::new, |loaded| loaded.state.clone());
+        R::observe(Observation::Recovered {
+            member: known.identity.member_id,
+            incarnation: recovered.incarnation,
+            applied: loaded.as_ref().map(|loaded| loaded.applied),
+            digest: state.digest(),
+            last_log: recovered.last,
+            vote: recovered.vote,
+        });
+        let pending = Pending::new(known.identity.member_id, recovered.incarnation);
+        let visible = Arc::new(Visible::new(state.view(), pending));
+        drop(state);
+        let settings = EngineConfig {
+            member_id: known.identity.member_id,
+            cluster_id: known.identity.cluster_id,
+            incarnation: recovered.incarnation,
+            members: known.members.clone(),
+            bootstrap: known.is_new || (recovered.last.is_none() && loaded.is_none()),
+            heartbeat_ms: config.heartbeat_interval_ms,
+            election_ms: config.election_timeout_ms,
+            snapshot_count: config.snapshot_count,
+            catchup_entries: config.catchup_entries,
+        };
+        let sink = Arc::new(Sink::<R>::new(visible.clone()));
+        let engine = Engine::open(settings, net, listeners, wal, checkpoint, loaded, sink)
+            .await
+            .map_err(|error| OpenError::Damaged(error.to_string()))?;
+        let (stopping, _) = follow::channel(false);
+        let node = Node {
+            inner: Arc::new(Inner {
+                config,
+                cluster_id: known.identity.cluster_id,
+                member_id: known.identity.member_id,
+                members: known.members,
+                visible,
+                engine,
+                _disk: disk,
+                stopping,
+            }),
+        };
+        R::spawn("publish", publish(node.clone())).detach();
+        R::spawn("progress", notify_progress(node.clone())).detach();
+        Ok(node)
+    }
+}
+
+async fn listen<R: Runtime>(
+    config: &NodeConfig,
+    net: &R::Net,
+) -> Result<Vec<<R::Net as Net>::Listener>, OpenError> {
+    let mut listeners = Vec::new();
+    for address in &config.listen_peer {
+        let listener = net.listen(address).await.map_err(|error| {
+            OpenError::Listen(format!(
+                "cannot listen for peers on {address}: {error}; stop what uses it or give another \
+                 --listen-peer-urls"
+            ))
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Publishes this member's name and client URLs by consensus, until it worked once (CL11).
+async fn publish<R: Runtime>(node: Node<R>) {
+    let own = node.inner.members.iter().find(|member| member.id == node.inner.member_id);
+    let Some(own) = own else { return };
+    let member = Member { client_urls: node.inner.config.advertise_client_urls.clone(), ..own.clone() };
+    while !node.is_stopping() {
+        if node.view().members().contains(&member) {
+            return;
+        }
+        let command = Command::Publish(member.clone());
+        if node.propose(command, RequestContext::default()).await.is_ok() {
+            return;
+        }
+        R::sleep(PUBLISH_RETRY).await;
+    }
+}
+
+/// Rings the progress bell for watchers that asked for it (W18).
+async fn notify_progress<R: Runtime>(node: Node<R>) {
+    let interval = Duration::from_millis(node.inner.config.progress_interval_ms.max(100));
+    while !node.is_stopping() {
+        R::sleep(interval).await;
+        let touched = node.inner.visible.hub().tick_progress();
+        node.inner.visible.ring(&touched);
+    }
+}

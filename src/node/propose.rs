@@ -1,0 +1,174 @@
+//! The way in for writes: envelope, slot, engine, own apply.
+
+use bytes::Bytes;
+
+use super::Node;
+use super::api::{Header, RequestContext};
+use crate::codec::envelope;
+use crate::raft::ProposeError;
+use crate::runtime::channel::oneshot;
+use crate::runtime::{Either, Instant, Observation, Runtime, select, timeout};
+use crate::state::Applied;
+use crate::types::{
+    Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Envelope, Error,
+    PutRequest, PutResponse, RequestId, Response, TxnRequest, TxnResponse,
+};
+
+impl<R: Runtime> Node<R> {
+    /// KV.Put through the log.
+    pub async fn put(
+        &self,
+        request: PutRequest,
+        context: RequestContext,
+    ) -> Result<(PutResponse, Header), Error> {
+        match self.propose(Command::Put(request), context).await? {
+            (Response::Put(response), header) => Ok((response, header)),
+            (other, _) => unexpected(&other),
+        }
+    }
+
+    /// KV.DeleteRange through the log.
+    pub async fn delete_range(
+        &self,
+        request: DeleteRangeRequest,
+        context: RequestContext,
+    ) -> Result<(DeleteRangeResponse, Header), Error> {
+        match self.propose(Command::DeleteRange(request), context).await? {
+            (Response::DeleteRange(response), header) => Ok((response, header)),
+            (other, _) => unexpected(&other),
+        }
+    }
+
+    /// KV.Txn: through the log if it writes or nests, else as a read (T8–T10).
+    pub async fn txn(
+        &self,
+        request: TxnRequest,
+        context: RequestContext,
+    ) -> Result<(TxnResponse, Header), Error> {
+        if super::read::is_read_only(&request) {
+            return self.read_txn(request, context).await;
+        }
+        match self.propose(Command::Txn(request), context).await? {
+            (Response::Txn(response), header) => Ok((response, header)),
+            (other, _) => unexpected(&other),
+        }
+    }
+
+    /// KV.Compact through the log; `physical` waits for the removal on this member (C3).
+    pub async fn compact(
+        &self,
+        request: CompactionRequest,
+        context: RequestContext,
+    ) -> Result<(CompactionResponse, Header), Error> {
+        match self.propose(Command::Compaction(request), context).await? {
+            (Response::Compaction(response), header) => {
+                if request.physical {
+                    self.wait_removed(context).await?;
+                }
+                Ok((response, header))
+            }
+            (other, _) => unexpected(&other),
+        }
+    }
+
+    /// Proposes one command and answers from this member's own apply.
+    ///
+    /// Errors: what apply says; TooManyRequests, RequestTooLarge; Timeout or DeadlineExceeded, after
+    /// which the outcome is unknown. A write is never retried on its own.
+    pub async fn propose(
+        &self,
+        command: Command,
+        context: RequestContext,
+    ) -> Result<(Response, Header), Error> {
+        let deadline = self.deadline(context);
+        let (slot, bytes, mut answer) = self.register(command, context)?;
+        let accepted = self.inner.engine.propose(bytes, deadline);
+        // The answer can overtake the news that the entry was accepted, so both are awaited.
+        let applied = match select(&mut answer, accepted).await {
+            Either::First(applied) => applied.map_err(|_| Error::Stopped)?,
+            Either::Second(Err(error)) if error.is_definite() => {
+                return Err(self.propose_error(error, context));
+            }
+            Either::Second(Ok(_)) if planted!(AnswerBeforeApply) => self.guess(),
+            Either::Second(_) => self.wait_answer(answer, deadline, context).await?,
+        };
+        R::observe(Observation::Answered { request_id: slot.request_id });
+        let header = self.header(applied.revision);
+        applied.response.map(|response| (response, header))
+    }
+
+    fn register(&self, mut command: Command, context: RequestContext) -> Result<Registered<'_, R>, Error> {
+        if planted!(RequestMistranslated) {
+            mistranslate(&mut command);
+        }
+        let (request_id, answer) = self.inner.visible.pending().register(size_hint(&command))?;
+        let slot = Slot { node: self, request_id };
+        R::observe(Observation::Proposed { request_id, trace: context.trace });
+        let bytes = envelope::encode(&Envelope { request_id, client: None, command });
+        if bytes.len() > self.inner.config.max_request_bytes {
+            return Err(Error::RequestTooLarge);
+        }
+        Ok((slot, bytes, answer))
+    }
+
+    async fn wait_answer(
+        &self,
+        answer: oneshot::Receiver<Applied>,
+        deadline: Instant,
+        context: RequestContext,
+    ) -> Result<Applied, Error> {
+        match timeout::<R, _>(deadline - R::now(), answer).await {
+            Some(applied) => applied.map_err(|_| Error::Stopped),
+            None => Err(self.timed_out(context)),
+        }
+    }
+
+    fn propose_error(&self, error: ProposeError, context: RequestContext) -> Error {
+        match error {
+            ProposeError::Stopped => Error::Stopped,
+            ProposeError::NoLeader | ProposeError::Unknown => self.timed_out(context),
+        }
+    }
+
+    /// The planted answer that does not wait for apply.
+    fn guess(&self) -> Applied {
+        let revision = self.view().revision() + 1;
+        Applied { response: Ok(Response::Put(PutResponse::default())), revision, events: Vec::new() }
+    }
+}
+
+type Registered<'a, R> = (Slot<'a, R>, Bytes, oneshot::Receiver<Applied>);
+
+/// Gives the slot back, whichever way the proposal ends.
+struct Slot<'a, R: Runtime> {
+    node: &'a Node<R>,
+    request_id: RequestId,
+}
+
+impl<R: Runtime> Drop for Slot<'_, R> {
+    fn drop(&mut self) {
+        self.node.inner.visible.pending().forget(self.request_id);
+    }
+}
+
+/// About how many bytes a command holds in memory, for the bound on waiting proposals.
+fn size_hint(command: &Command) -> usize {
+    match command {
+        Command::Put(put) => put.key.len() + put.value.len() + 64,
+        Command::Txn(txn) => 256 * (1 + txn.success.len().max(txn.failure.len())),
+        _ => 256,
+    }
+}
+
+/// The planted bug of the same name: what the client asked is not what the log gets.
+fn mistranslate(command: &mut Command) {
+    match command {
+        Command::Put(put) if put.value.len() % 4 == 3 => put.value = put.key.clone(),
+        Command::Txn(txn) if txn.compare.len() % 2 == 1 => std::mem::swap(&mut txn.success, &mut txn.failure),
+        _ => {}
+    }
+}
+
+fn unexpected<T>(response: &Response) -> T {
+    panic!("apply answered a command with a response of another kind: {response:?}")
+}

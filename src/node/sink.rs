@@ -1,0 +1,43 @@
+//! What the engine calls after each applied batch.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::visible::Visible;
+use crate::raft::{AppliedEntry, ApplySink};
+use crate::runtime::{Observation, Runtime};
+use crate::state::View;
+
+/// Connects the engine's apply to this member's readers, watchers and proposers.
+pub(super) struct Sink<R> {
+    visible: Arc<Visible>,
+    world: PhantomData<R>,
+}
+
+impl<R: Runtime> Sink<R> {
+    pub fn new(visible: Arc<Visible>) -> Self {
+        Sink { visible, world: PhantomData }
+    }
+}
+
+impl<R: Runtime> ApplySink for Sink<R> {
+    fn applied(&self, mut batch: Vec<AppliedEntry>, view: View) {
+        let events: Vec<_> =
+            batch.iter_mut().flat_map(|entry| std::mem::take(&mut entry.applied.events)).collect();
+        let revision = view.revision();
+        let touched = self.visible.hub().publish(view, &events);
+        R::observe(Observation::Visible { revision });
+        self.visible.ring(&touched);
+        let mut pending = self.visible.pending();
+        for entry in batch {
+            pending.complete(entry.request_id, entry.applied);
+        }
+    }
+
+    fn installed(&self, view: View) {
+        let revision = view.revision();
+        let touched = self.visible.hub().jump(view);
+        R::observe(Observation::Visible { revision });
+        self.visible.ring(&touched);
+    }
+}

@@ -1,0 +1,291 @@
+//! openraft's state machine over ours: applies committed batches in log order, and is the one owner
+//! of the state.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+
+use super::config::{self, Entry, LogId, Nothing, StoredMembership, TypeConfig};
+use super::snapshot::{Builder, Snapshot, SnapshotData, SnapshotMeta};
+use crate::checkpoint::Checkpoint;
+use crate::codec::envelope;
+use crate::codec::log::fingerprint;
+use crate::runtime::channel::{Notify, watch as follow};
+use crate::runtime::{Observation, Runtime};
+use crate::state::{Applied, State, View};
+use crate::types::{LogPosition, RequestId, Revision};
+
+/// One applied command.
+#[derive(Debug)]
+pub struct AppliedEntry {
+    /// Its place in the log.
+    pub position: LogPosition,
+    /// The request it answers.
+    pub request_id: RequestId,
+    /// What it did.
+    pub applied: Applied,
+}
+
+/// Who hears of applied batches: the node. Called in log order, from one task at a time.
+pub trait ApplySink: Send + Sync + 'static {
+    /// A batch was applied and `view` is the state after it.
+    fn applied(&self, batch: Vec<AppliedEntry>, view: View);
+    /// A snapshot replaced the state, or removal freed some of it: `view` is what it is now.
+    fn installed(&self, view: View);
+}
+
+/// Entries applied before a view is published.
+const BATCH: usize = 1024;
+/// Records looked at in one step of removal.
+const REMOVAL_STEP: usize = 1000;
+
+/// When a checkpoint is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Applied entries since the last.
+    pub entries: u64,
+    /// Payload bytes applied since the last.
+    pub bytes: u64,
+}
+
+/// What machine, checkpoints, snapshots and removal share.
+pub(super) struct Core {
+    pub state: State,
+    pub applied: Option<LogPosition>,
+    pub membership: StoredMembership,
+    /// Records removed since the last checkpoint.
+    pub removed: Vec<Revision>,
+    /// Entries and payload bytes applied since the last checkpoint.
+    pub entries_since: u64,
+    pub bytes_since: u64,
+    /// Whether compaction left records to remove.
+    pub removing: bool,
+}
+
+/// The machine's shared part; clones are handles.
+pub(super) struct Shared<R: Runtime> {
+    core: Mutex<Core>,
+    pub sink: Arc<dyn ApplySink>,
+    /// Locked before `core`, and across a save: one writer at a time.
+    pub checkpoint: tokio::sync::Mutex<Checkpoint<R>>,
+    /// Rings when a checkpoint is due.
+    pub due: Notify,
+    /// Rings when there is something to remove.
+    pub compacted: Notify,
+    limits: Limits,
+    /// Index of the last applied entry, after it became visible.
+    pub applied: follow::Sender<Option<u64>>,
+}
+
+impl<R: Runtime> Shared<R> {
+    pub fn new(core: Core, sink: Arc<dyn ApplySink>, checkpoint: Checkpoint<R>, limits: Limits) -> Arc<Self> {
+        let (applied, _) = follow::channel(core.applied.map(|position| position.index));
+        Arc::new(Shared {
+            core: Mutex::new(core),
+            sink,
+            checkpoint: tokio::sync::Mutex::new(checkpoint),
+            due: Notify::new(),
+            compacted: Notify::new(),
+            limits,
+            applied,
+        })
+    }
+
+    pub fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One bounded step of background compaction; says whether more is left.
+    pub fn remove_some(&self) -> bool {
+        let view = {
+            let mut core = self.core();
+            if !core.removing {
+                return false;
+            }
+            let removal = core.state.remove_some(REMOVAL_STEP);
+            core.removed.extend(removal.removed);
+            core.removing = removal.more;
+            core.state.view()
+        };
+        // Readers let go of what was removed.
+        self.sink.installed(view);
+        self.core().removing
+    }
+}
+
+/// The state machine given to openraft.
+pub(super) struct Machine<R: Runtime> {
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Runtime> Machine<R> {
+    pub fn new(shared: Arc<Shared<R>>) -> Self {
+        Machine { shared }
+    }
+
+    /// Applies a few entries, shows them, and tells openraft.
+    fn apply_batch(&self, batch: Vec<EntryResponder<TypeConfig<R>>>) -> io::Result<()> {
+        let mut done = Vec::with_capacity(batch.len());
+        let mut responders = Vec::with_capacity(batch.len());
+        let mut observations = Vec::new();
+        let (view, last) = {
+            let mut core = self.shared.core();
+            for (entry, responder) in batch {
+                responders.extend(responder);
+                let hash = if R::observing() { hash_of(&entry) } else { 0 };
+                let (position, applied) = core.apply(entry)?;
+                observations.push((
+                    position,
+                    hash,
+                    applied.as_ref().map(|entry| entry.request_id),
+                    core.state.revision(),
+                ));
+                done.extend(applied);
+            }
+            self.ring(&core);
+            (core.state.view(), core.applied)
+        };
+        if let Some(position) = last {
+            R::observe(Observation::Committed(position));
+        }
+        self.observe(observations, &view);
+        self.shared.sink.applied(done, view);
+        let index = last.map(|position| position.index);
+        self.shared.applied.send_if_modified(|applied| std::mem::replace(applied, index) != index);
+        for responder in responders {
+            responder.send(Nothing);
+        }
+        Ok(())
+    }
+
+    /// Wakes who has work after a batch.
+    fn ring(&self, core: &Core) {
+        let limits = self.shared.limits;
+        if core.entries_since >= limits.entries || core.bytes_since >= limits.bytes {
+            self.shared.due.notify_one();
+        }
+        if core.removing {
+            self.shared.compacted.notify_one();
+        }
+    }
+
+    fn observe(&self, applied: Vec<(LogPosition, u64, Option<RequestId>, i64)>, view: &View) {
+        if !R::observing() {
+            return;
+        }
+        let last = applied.len().saturating_sub(1);
+        for (at, (position, hash, request_id, revision)) in applied.into_iter().enumerate() {
+            let digest = (at == last).then(|| view.digest());
+            R::observe(Observation::Applied { position, hash, request_id, revision, digest });
+        }
+    }
+}
+
+impl Core {
+    /// Applies one entry. Bytes that cannot be decoded were never proposed by this software: the
+    /// log is not what the cluster agreed on, and the node must not go on.
+    fn apply(&mut self, entry: Entry) -> io::Result<(LogPosition, Option<AppliedEntry>)> {
+        let position = config::position(&entry.log_id);
+        let mut done = None;
+        match entry.payload {
+            EntryPayload::Blank => {}
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(entry.log_id), membership);
+            }
+            EntryPayload::Normal(proposal) => {
+                let decoded = envelope::decode(&proposal.0).map_err(|error| {
+                    let place = format!("log entry {} of term {}", position.index, position.term);
+                    io::Error::new(io::ErrorKind::InvalidData, format!("{place} cannot be applied: {error}"))
+                })?;
+                let compact_revision = self.state.compact_revision();
+                let applied = self.state.apply(&decoded);
+                self.removing |= self.state.compact_revision() != compact_revision;
+                self.bytes_since += proposal.0.len() as u64;
+                done = Some(AppliedEntry { position, request_id: decoded.request_id, applied });
+            }
+        }
+        self.applied = Some(position);
+        self.entries_since += 1;
+        Ok((position, done))
+    }
+
+    pub fn snapshot_meta(&self) -> SnapshotMeta {
+        SnapshotMeta {
+            last_log_id: self.applied.map(config::log_id),
+            last_membership: self.membership.clone(),
+        }
+    }
+}
+
+fn hash_of(entry: &Entry) -> u64 {
+    fingerprint(&config::log_entry(entry.clone())).hash
+}
+
+impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Builder<R>;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let core = self.shared.core();
+        Ok((core.applied.map(config::log_id), core.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig<R>>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut batch = Vec::new();
+        while let Some(entry) = entries.next().await {
+            batch.push(entry?);
+            if batch.len() == BATCH {
+                self.apply_batch(std::mem::take(&mut batch))?;
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.apply_batch(batch) }
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder<R> {
+        Builder::new(self.shared.clone())
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
+        let Some(state) = data.received else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a snapshot without a state"));
+        };
+        let Some(position) = meta.last_log_id.as_ref().map(config::position) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a snapshot of nothing"));
+        };
+        let (view, digest) = (state.view(), state.digest());
+        let membership = config::encode_stored(&meta.last_membership);
+        let mut checkpoint = self.shared.checkpoint.lock().await;
+        checkpoint.replace(&view, position, membership).await.map_err(io::Error::other)?;
+        {
+            let mut core = self.shared.core();
+            core.state = state;
+            core.applied = Some(position);
+            core.membership = meta.last_membership.clone();
+            core.removed.clear();
+            (core.entries_since, core.bytes_since) = (0, 0);
+            core.removing = false;
+        }
+        R::observe(Observation::SnapshotInstalled { position, digest });
+        self.shared.sink.installed(view);
+        self.shared.applied.send_if_modified(|applied| {
+            *applied = Some(position.index);
+            true
+        });
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        let core = self.shared.core();
+        if core.applied.is_none() {
+            return Ok(None);
+        }
+        let snapshot = SnapshotData { view: core.state.view(), received: None };
+        Ok(Some(Snapshot { meta: core.snapshot_meta(), snapshot }))
+    }
+}

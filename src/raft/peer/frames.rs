@@ -1,0 +1,49 @@
+//! Whole frames off a byte stream.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::codec::frame::{self, HEAD_BYTES, Kind};
+
+/// Reads frames; what is read of the next one stays here, so a pending `next` may be dropped.
+pub(super) struct FrameReader<S> {
+    stream: S,
+    buffer: BytesMut,
+}
+
+impl<S: AsyncRead + Unpin> FrameReader<S> {
+    pub fn new(stream: S) -> Self {
+        FrameReader { stream, buffer: BytesMut::with_capacity(8 * 1024) }
+    }
+
+    /// The next frame's kind and payload. A clean end of the stream is `UnexpectedEof` too: links
+    /// end only when something went wrong or somebody stops.
+    pub async fn next(&mut self) -> io::Result<(Kind, Bytes)> {
+        loop {
+            if let Some(frame) = self.take()? {
+                return Ok(frame);
+            }
+            self.buffer.reserve(8 * 1024);
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other side closed the link"));
+            }
+        }
+    }
+
+    fn take(&mut self) -> io::Result<Option<(Kind, Bytes)>> {
+        if self.buffer.len() < HEAD_BYTES {
+            return Ok(None);
+        }
+        let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let head = frame::head(&self.buffer).map_err(bad)?;
+        if self.buffer.len() < HEAD_BYTES + head.length {
+            return Ok(None);
+        }
+        let mut whole = self.buffer.split_to(HEAD_BYTES + head.length).freeze();
+        let payload = whole.split_off(HEAD_BYTES);
+        head.check(&payload).map_err(bad)?;
+        Ok(Some((head.kind, payload)))
+    }
+}

@@ -1,0 +1,60 @@
+//! Snapshots: an O(1) view to send, and the durable checkpoint that openraft's "build" makes.
+
+use std::io;
+use std::sync::Arc;
+
+use openraft::RaftSnapshotBuilder;
+
+use super::config::{self, CommittedLeaderId, TypeConfig};
+use super::machine::Shared;
+use crate::runtime::Runtime;
+use crate::state::{State, View};
+
+pub(super) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, ()>;
+pub(super) type Snapshot = openraft::Snapshot<CommittedLeaderId, u64, (), SnapshotData>;
+
+/// The content of a snapshot.
+#[derive(Clone)]
+pub struct SnapshotData {
+    /// What is sent.
+    pub(super) view: View,
+    /// What was received, whole and verified, to be installed.
+    pub(super) received: Option<State>,
+}
+
+/// Makes the state durable: openraft's snapshot is our checkpoint, so nothing is purged that it
+/// does not hold.
+pub(super) struct Builder<R: Runtime> {
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Runtime> Builder<R> {
+    pub fn new(shared: Arc<Shared<R>>) -> Self {
+        Builder { shared }
+    }
+}
+
+impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for Builder<R> {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        // The lock comes first: a snapshot installed meanwhile must not be overwritten by an older view.
+        let mut checkpoint = self.shared.checkpoint.lock().await;
+        let (view, applied, meta, removed) = {
+            let mut core = self.shared.core();
+            (core.entries_since, core.bytes_since) = (0, 0);
+            (core.state.view(), core.applied, core.snapshot_meta(), std::mem::take(&mut core.removed))
+        };
+        let Some(position) = applied else {
+            return Err(io::Error::other("a checkpoint of nothing"));
+        };
+        let membership = config::encode_stored(&meta.last_membership);
+        if planted!(PurgeBeforeCheckpoint) {
+            return Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } });
+        }
+        if let Err(error) = checkpoint.save(&view, position, membership, removed).await {
+            R::crash(&format!("the checkpoint at log index {} failed: {error}", position.index));
+        }
+        Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } })
+    }
+}
