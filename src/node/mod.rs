@@ -10,6 +10,8 @@ mod read;
 mod sink;
 mod status;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod visible;
 mod watch;
 

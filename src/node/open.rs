@@ -12,7 +12,7 @@ use super::{Inner, Node, NodeConfig};
 use crate::checkpoint::Checkpoint;
 use crate::raft::{Engine, EngineConfig};
 use crate::runtime::channel::watch as follow;
-use crate::runtime::{Disk, Net, Observation, Runtime};
+use crate::runtime::{Disk, Either, Net, Observation, Runtime, select};
 use crate::state::State;
 use crate::types::{Command, Member};
 use crate::wal::{Wal, WalOptions};
@@ -119,15 +119,14 @@ async fn publish<R: Runtime>(node: Node<R>) {
         if node.propose(command, RequestContext::default()).await.is_ok() {
             return;
         }
-        R::sleep(PUBLISH_RETRY).await;
+        select(node.stopping(), R::sleep(PUBLISH_RETRY)).await;
     }
 }
 
 /// Rings the progress bell for watchers that asked for it (W18).
 async fn notify_progress<R: Runtime>(node: Node<R>) {
     let interval = Duration::from_millis(node.inner.config.progress_interval_ms.max(100));
-    while !node.is_stopping() {
-        R::sleep(interval).await;
+    while let Either::Second(()) = select(node.stopping(), R::sleep(interval)).await {
         let touched = node.inner.visible.hub().tick_progress();
         node.inner.visible.ring(&touched);
     }

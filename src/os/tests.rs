@@ -1,0 +1,73 @@
+//! The production world against the machine it runs on.
+
+use std::time::Duration;
+
+use super::*;
+use crate::runtime::{BlockFile, Disk, File, OpenMode};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+fn directory(name: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("etched-os-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+#[test]
+fn files_keep_what_was_written() {
+    block_on(async {
+        let path = directory("files");
+        let disk = OsDisk::open(&path, true).expect("open");
+        disk.create_dir("sub").await.expect("create");
+        let sub = disk.subdirectory("sub");
+        let file = sub.open("a", OpenMode::CreateNew).await.expect("create");
+        file.set_len(8192).await.expect("allocate");
+        file.write_sync(4, b"hello".to_vec()).await.expect("write");
+        sub.sync_dir("").await.expect("sync");
+        assert_eq!(file.len().await.expect("length"), 8192);
+        assert_eq!(file.read_at(4, 5).await.expect("read"), b"hello");
+        assert_eq!(file.read_at(8190, 10).await.expect("read").len(), 2);
+        sub.rename("a", "b").await.expect("rename");
+        assert_eq!(disk.list("sub").await.expect("list"), ["b"]);
+        let block = sub.block_file("b", OpenMode::Write).expect("open");
+        let mut buffer = [0; 5];
+        block.read_exact_at(4, &mut buffer).expect("read");
+        assert_eq!(&buffer, b"hello");
+        sub.remove("b").await.expect("remove");
+        let missing = sub.open("b", OpenMode::Read).await.map(|_| ()).expect_err("gone");
+        assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+        let _ = std::fs::remove_dir_all(path);
+    });
+}
+
+#[test]
+fn paths_stay_inside_and_locks_exclude() {
+    block_on(async {
+        let path = directory("locks");
+        let disk = OsDisk::open(&path, true).expect("open");
+        for bad in ["../x", "/etc/passwd", "a/../../x"] {
+            let error = disk.open(bad, OpenMode::Read).await.map(|_| ()).expect_err("refused");
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{bad}");
+        }
+        disk.lock("LOCK").await.expect("first");
+        let second = OsDisk::open(&path, true).expect("open");
+        let error = second.lock("LOCK").await.expect_err("held");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        let _ = std::fs::remove_dir_all(path);
+    });
+}
+
+#[test]
+fn clocks_and_tasks() {
+    block_on(async {
+        let before = OsRuntime::now();
+        OsRuntime::sleep(Duration::from_millis(5)).await;
+        assert!(OsRuntime::now() - before >= Duration::from_millis(5));
+        assert_eq!(OsRuntime::spawn("one", async { 1 }).await, Ok(1));
+        assert_eq!(OsRuntime::spawn_blocking("two", || 2).await, Ok(2));
+        let aborted = OsRuntime::spawn("three", std::future::pending::<()>());
+        drop(aborted);
+    });
+}
