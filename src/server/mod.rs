@@ -1,1 +1,3 @@
-//! To be built.
+//! The doors: translation and limits, no decisions.
+
+pub mod translate;
