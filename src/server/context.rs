@@ -1,0 +1,68 @@
+//! What comes in a request's metadata: deadline, leader requirement, client version, trace number.
+
+use std::time::Duration;
+
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::status::status;
+use crate::node::Node;
+use crate::node::api::RequestContext;
+use crate::runtime::Runtime;
+use crate::types::Error;
+
+/// Reads a unary request's metadata. Errors: NoLeader when a leader is required and none is known
+/// (M1), InvalidClientApiVersion (M2).
+pub(super) fn context<R: Runtime>(node: &Node<R>, metadata: &MetadataMap) -> Result<RequestContext, Status> {
+    if let Some(version) = metadata.get("client-api-version")
+        && std::str::from_utf8(version.as_bytes()).is_err()
+    {
+        return Err(status(Error::InvalidClientApiVersion));
+    }
+    if requires_leader(metadata) && !node.has_leader() {
+        return Err(status(Error::NoLeader));
+    }
+    let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
+    let deadline = text("grpc-timeout").and_then(parse_timeout).map(|timeout| R::now() + timeout);
+    let trace = text("etched-trace").and_then(|number| number.parse().ok());
+    Ok(RequestContext { deadline, trace })
+}
+
+/// Whether the client wants to hear when there is no leader.
+pub(super) fn requires_leader(metadata: &MetadataMap) -> bool {
+    metadata.get("hasleader").is_some_and(|value| value.as_bytes() == b"true")
+}
+
+/// gRPC's `grpc-timeout`: at most eight digits and a unit. Anything else counts as absent.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let split = text.len().checked_sub(1)?;
+    let (digits, unit) = (text.get(..split)?, text.get(split..)?);
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_spells_them() {
+        assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(parse_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for bad in ["", "S", "5", "123456789S", "5x", "-5S", "5 S", "é"] {
+            assert_eq!(parse_timeout(bad), None, "{bad:?}");
+        }
+    }
+}
