@@ -2,14 +2,19 @@
 
 pub mod digest;
 mod disk_log;
+mod history;
 mod pre_vote;
 mod raft;
 mod violation;
+mod watch;
+pub mod wgl;
 
 pub use disk_log::DiskLog;
+pub use history::{History, OpId, Outcome};
 pub use pre_vote::{Link, PreVote};
 pub use raft::Raft;
 pub use violation::{Checked, Violation};
+pub use watch::Watches;
 
 #[cfg(test)]
 mod tests;

@@ -17,13 +17,6 @@ impl Writes {
     fn deletes_contain(&self, key: &[u8]) -> bool {
         self.deletes.iter().any(|range| contains(range, key))
     }
-
-    fn put_inside(&self, range: &KeyRange) -> bool {
-        if range.is_single() {
-            return self.puts.contains(&range.key);
-        }
-        self.puts.range(range.key.clone()..).next().is_some_and(|key| contains(range, key))
-    }
 }
 
 /// Whether the interval check sees `key` in `range`. As in etcd a range from a key on ("\0" as its
@@ -68,11 +61,10 @@ fn either(mut a: Writes, b: Writes) -> Writes {
     a
 }
 
-/// Adds what a nested transaction writes to what its neighbours do.
+/// Adds what a nested transaction writes to what its neighbours before it do. As in etcd a delete is
+/// not checked against the puts of earlier neighbours, only a put against earlier deletes.
 fn merge(all: &mut Writes, nested: Writes) -> Result<(), Error> {
-    let clash = nested.puts.iter().any(|key| all.puts.contains(key) || all.deletes_contain(key))
-        || nested.deletes.iter().any(|range| all.put_inside(range));
-    if clash {
+    if nested.puts.iter().any(|key| all.puts.contains(key) || all.deletes_contain(key)) {
         return Err(Error::DuplicateKey);
     }
     all.puts.extend(nested.puts);

@@ -1,0 +1,392 @@
+//! Linearizability, certified by revisions (simulation section 4.3), online and O(1) amortised.
+//!
+//! Every definite answer names its place in the one order of the store: a write at revision r stands
+//! at 2r, a read at 2r + 1. The history is linearizable iff (1) the committed log, replayed on the
+//! model, gives each entry the revision its members saw, (2) each answer is the model's at its
+//! place, (3) no operation stands before one that had returned when it was called.
+//!
+//! The log gives order and revision only. What is replayed is the client's own request, found by its
+//! trace number, so that a request mistranslated on its way into the log shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use etched::types::{LogPosition, RequestId};
+use etched_proto::etcdserverpb as pb;
+use etched_testkit::model::{Model, form};
+use etched_testkit::{Failure, Request, Response};
+use tonic::Code;
+
+use super::violation::{Checked, Violation, violation};
+
+/// A client's operation; also its trace number.
+pub type OpId = u64;
+
+/// How an operation ended for its client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Answered.
+    Answer(Response),
+    /// Failed with a status.
+    Failure(Failure),
+    /// Time-out or lost connection: a write may have happened or happen still.
+    Unknown,
+}
+
+/// An operation that was called.
+#[derive(Debug)]
+struct Call {
+    client: u64,
+    request: Request,
+    /// What had returned before: the floor of its place.
+    floor: Returned,
+    /// What the log made of it.
+    applied: Option<Applied>,
+    /// Entries replayed when it was called.
+    replayed: u64,
+}
+
+#[derive(Debug)]
+struct Applied {
+    position: LogPosition,
+    answer: Result<Response, Failure>,
+    /// Whether it took a revision.
+    wrote: bool,
+}
+
+/// The furthest that returned so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Returned {
+    place: i64,
+    by: OpId,
+    compact_revision: i64,
+}
+
+/// Who made a logged request.
+#[derive(Debug)]
+enum Origin {
+    Client(OpId),
+    /// A member itself; the lease if it revokes an expired one.
+    Server(Option<i64>),
+}
+
+/// The checker; see the head of this file.
+#[derive(Debug, Default)]
+pub struct History {
+    model: Model,
+    calls: BTreeMap<OpId, Call>,
+    finished: BTreeSet<OpId>,
+    proposed: BTreeMap<RequestId, Origin>,
+    applied: BTreeSet<RequestId>,
+    returned: Returned,
+    next_index: u64,
+    replayed: u64,
+    server_made_changes: bool,
+}
+
+impl History {
+    /// The model after all that is committed.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Whether the servers changed the store by themselves (expired leases).
+    pub fn server_made_changes(&self) -> bool {
+        self.server_made_changes
+    }
+
+    /// A client is about to send a request under trace number `op`, which is never used again.
+    pub fn call(&mut self, op: OpId, client: u64, request: Request) {
+        let call = Call { client, request, floor: self.returned, applied: None, replayed: self.replayed };
+        self.calls.insert(op, call);
+    }
+
+    /// A member gave a request its id.
+    pub fn proposed(&mut self, request_id: RequestId, trace: Option<u64>) -> Checked {
+        let origin = match trace {
+            None => Origin::Server(None),
+            Some(op) if self.calls.contains_key(&op) || self.finished.contains(&op) => Origin::Client(op),
+            Some(op) => {
+                violation!("answer", "{request_id:?} was proposed for operation {op}, which nobody called")
+            }
+        };
+        // A revoke of an expired lease may have been announced before.
+        self.proposed.entry(request_id).or_insert(origin);
+        Ok(())
+    }
+
+    /// A member proposes by itself to revoke a lease whose time is over.
+    pub fn lease_expired(&mut self, request_id: RequestId, lease: i64) {
+        self.proposed.insert(request_id, Origin::Server(Some(lease)));
+    }
+
+    /// A member applied an entry; each index counts the first time.
+    pub fn applied(
+        &mut self,
+        position: LogPosition,
+        request_id: Option<RequestId>,
+        revision: i64,
+    ) -> Checked {
+        if position.index < self.next_index {
+            return Ok(());
+        }
+        self.next_index = position.index + 1;
+        self.replayed += 1;
+        if let Some(request_id) = request_id {
+            self.replay(position, request_id)?;
+        }
+        if self.model.revision() != revision {
+            violation!(
+                "revision",
+                "after {position:?} ({request_id:?}) the store is at revision {revision}, it must be at {}",
+                self.model.revision()
+            );
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, position: LogPosition, request_id: RequestId) -> Checked {
+        if !self.applied.insert(request_id) {
+            violation!("duplicate-apply", "{request_id:?} was applied again at {position:?}");
+        }
+        let op = match self.proposed.get(&request_id) {
+            None => violation!("answer", "{position:?} holds {request_id:?}, which nobody proposed"),
+            Some(Origin::Server(None)) => return Ok(()),
+            Some(Origin::Server(Some(lease))) => {
+                self.server_made_changes = true;
+                // Revoked by a client meanwhile: then there is nothing to do.
+                let revoke = Request::LeaseRevoke(pb::LeaseRevokeRequest { id: *lease });
+                let _ = self.model.apply(&revoke);
+                return Ok(());
+            }
+            Some(Origin::Client(op)) => *op,
+        };
+        let Some(call) = self.calls.get_mut(&op).filter(|call| call.applied.is_none()) else {
+            violation!(
+                "duplicate-apply",
+                "operation {op} was applied again at {position:?} as {request_id:?}"
+            );
+        };
+        if matches!(&call.request, Request::LeaseGrant(grant) if grant.id == 0) {
+            // The id is chosen at the door; the model hears of it with the answer.
+            let answer = pb::LeaseGrantResponse { header: None, ..Default::default() };
+            call.applied = Some(Applied { position, answer: Ok(Response::LeaseGrant(answer)), wrote: false });
+            return Ok(());
+        }
+        let before = self.model.revision();
+        let answer = self.model.apply(&call.request).map(Response::normalized);
+        call.applied = Some(Applied { position, answer, wrote: self.model.revision() != before });
+        Ok(())
+    }
+
+    /// An operation ended for its client.
+    pub fn returned(&mut self, op: OpId, outcome: Outcome) -> Checked {
+        let Some(call) = self.calls.get(&op) else {
+            violation!("answer", "operation {op} returned without a call");
+        };
+        let is_read = call.request.is_read();
+        let (returned, is_definite) = match outcome {
+            Outcome::Unknown => (self.returned, false),
+            Outcome::Failure(failure) if is_unknown(&failure) => (self.returned, false),
+            Outcome::Failure(failure) => (self.failed(op, call, &failure)?, true),
+            Outcome::Answer(response) if is_read => (self.read(op, call, response.normalized())?, true),
+            Outcome::Answer(response) => {
+                let granted = match (&call.request, &response) {
+                    (Request::LeaseGrant(grant), Response::LeaseGrant(answer)) if grant.id == 0 => {
+                        Some(answer.id)
+                    }
+                    _ => None,
+                };
+                let returned = self.written(op, call, response.normalized())?;
+                if let Some(id) = granted {
+                    self.grant(op, id)?;
+                }
+                (returned, true)
+            }
+        };
+        self.returned = returned;
+        if is_read || is_definite {
+            self.calls.remove(&op);
+            self.finished.insert(op);
+        }
+        Ok(())
+    }
+
+    /// A lease whose id was chosen at the door: the model hears of it with the answer.
+    fn grant(&mut self, op: OpId, id: i64) -> Checked {
+        match self.model.apply(&Request::LeaseGrant(pb::LeaseGrantRequest { id, ttl: 0 })) {
+            Ok(_) if id != 0 => Ok(()),
+            _ => violation!("answer", "operation {op} was granted lease {id}, which exists or is none"),
+        }
+    }
+
+    fn read(&self, op: OpId, call: &Call, response: Response) -> Result<Returned, Violation> {
+        let (revision, newest) = (response.revision(), self.model.revision());
+        let Some(expected) = self.model.read_at(&call.request, revision).filter(|_| revision >= 1) else {
+            violation!("revision", "{op} {call} was answered at revision {revision}; {newest} is the newest");
+        };
+        let expected = expected.map(Response::normalized);
+        if expected.as_ref() != Ok(&response) {
+            violation!(
+                "answer",
+                "{op} {call} was answered {response:?}; at revision {revision} it is {expected:?}"
+            );
+        }
+        if call.request.is_serializable() {
+            return Ok(self.returned);
+        }
+        let place = 2 * revision + 1;
+        if place < call.floor.place {
+            let (at, by) = (call.floor.place / 2, call.floor.by);
+            violation!(
+                "stale-read",
+                "{op} {call} was answered at revision {revision}, but operation {by} had returned at {at} before"
+            );
+        }
+        let oldest =
+            chosen_ranges(&call.request, &response).map(|range| range.revision).filter(|at| *at > 0).min();
+        if let Some(oldest) = oldest.filter(|oldest| *oldest < call.floor.compact_revision) {
+            let compacted = call.floor.compact_revision;
+            violation!(
+                "stale-read",
+                "{op} {call} read revision {oldest}, but the compaction to {compacted} had returned before"
+            );
+        }
+        Ok(self.returned.raised(place, op, 0))
+    }
+
+    fn written(&self, op: OpId, call: &Call, response: Response) -> Result<Returned, Violation> {
+        let Some(applied) = &call.applied else {
+            violation!(
+                "durability",
+                "{op} {call} was answered {response:?}, but no committed entry holds it"
+            );
+        };
+        let position = applied.position;
+        let expected = match &applied.answer {
+            Err(failure) => violation!(
+                "answer",
+                "{op} {call}, applied at {position:?}, was answered {response:?}; it must fail: {failure}"
+            ),
+            Ok(Response::LeaseGrant(answer)) if answer.header.is_none() => &response,
+            Ok(expected) => expected,
+        };
+        let (revision, right) = (response.revision(), expected.revision());
+        if revision != right {
+            violation!(
+                "revision",
+                "{op} {call}, applied at {position:?}, was answered at revision {revision}; it is {right}"
+            );
+        }
+        if response != *expected {
+            violation!(
+                "answer",
+                "{op} {call}, applied at {position:?}, was answered {response:?}; it is {expected:?}"
+            );
+        }
+        let place = 2 * revision + i64::from(!applied.wrote);
+        if place < call.floor.place {
+            let (at, by) = (call.floor.place / 2, call.floor.by);
+            violation!(
+                "revision",
+                "{op} {call} was answered at revision {revision}, but operation {by} had returned at {at} before"
+            );
+        }
+        let compacted = match &call.request {
+            Request::Compact(compact) => compact.revision,
+            _ => 0,
+        };
+        Ok(self.returned.raised(place, op, compacted))
+    }
+
+    /// Errors carry no revision. A logged request fails as the model says; any other error must be
+    /// right at some revision between what had returned before the call and now.
+    fn failed(&self, op: OpId, call: &Call, failure: &Failure) -> Result<Returned, Violation> {
+        let right = match (form::check(&call.request), &call.applied) {
+            (Err(expected), _) => expected == *failure,
+            (Ok(()), Some(applied)) => applied.answer.as_ref() == Err(failure),
+            (Ok(()), None) if call.request.is_read() => self.read_may_fail(call, failure),
+            // Refused at the door: a look at the store then. Between call and now it may have
+            // changed; if it did not, it must refuse.
+            (Ok(()), None) => {
+                self.replayed != call.replayed
+                    || self.model.clone().apply(&call.request).as_ref() == Err(failure)
+            }
+        };
+        if !right {
+            let applied = call.applied.as_ref().map(|applied| (applied.position, &applied.answer));
+            violation!("answer", "{op} {call} failed with `{failure}`; the log has {applied:?}");
+        }
+        Ok(self.returned)
+    }
+
+    fn read_may_fail(&self, call: &Call, failure: &Failure) -> bool {
+        let serializable = call.request.is_serializable();
+        let oldest = if serializable { 1 } else { (call.floor.place / 2).max(1) };
+        let is_txn = matches!(call.request, Request::Txn(_));
+        let compacted = self.model.compact_revision();
+        all_ranges(&call.request).any(|range| match failure.text.as_str() {
+            FUTURE => range.revision > oldest,
+            COMPACTED => range.revision < compacted && (range.revision > 0 || (is_txn && range.revision < 0)),
+            _ => false,
+        })
+    }
+}
+
+impl Returned {
+    fn raised(self, place: i64, op: OpId, compact_revision: i64) -> Self {
+        let compact_revision = self.compact_revision.max(compact_revision);
+        if place > self.place {
+            Returned { place, by: op, compact_revision }
+        } else {
+            Returned { compact_revision, ..self }
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(client {}) {:?}", self.client, self.request)
+    }
+}
+
+const FUTURE: &str = "etcdserver: mvcc: required revision is a future revision";
+const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
+
+/// Whether the failure leaves the outcome open: everything but what depends on request and data.
+fn is_unknown(failure: &Failure) -> bool {
+    let data = matches!(failure.code, Code::InvalidArgument | Code::OutOfRange | Code::NotFound)
+        || failure.text == "etcdserver: lease already exists";
+    !data || failure.text == "etcdserver: request is too large"
+}
+
+fn ranges(ops: &[pb::RequestOp]) -> impl Iterator<Item = &pb::RangeRequest> {
+    ops.iter().filter_map(|op| match &op.request {
+        Some(pb::request_op::Request::RequestRange(range)) => Some(range),
+        _ => None,
+    })
+}
+
+/// All ranges of a read.
+fn all_ranges(request: &Request) -> impl Iterator<Item = &pb::RangeRequest> {
+    let (single, txn) = match request {
+        Request::Range(range) => (Some(range), None),
+        Request::Txn(txn) => (None, Some(txn)),
+        _ => (None, None),
+    };
+    single.into_iter().chain(txn.into_iter().flat_map(|txn| ranges(&txn.success).chain(ranges(&txn.failure))))
+}
+
+/// The ranges of a read that were answered.
+fn chosen_ranges<'a>(
+    request: &'a Request,
+    response: &Response,
+) -> impl Iterator<Item = &'a pb::RangeRequest> {
+    let succeeded = matches!(response, Response::Txn(txn) if txn.succeeded);
+    let (single, branch) = match request {
+        Request::Range(range) => (Some(range), [].as_slice()),
+        Request::Txn(txn) => (None, if succeeded { txn.success.as_slice() } else { txn.failure.as_slice() }),
+        _ => (None, [].as_slice()),
+    };
+    single.into_iter().chain(ranges(branch))
+}
