@@ -131,4 +131,12 @@ pub enum Observation {
         /// The new compact revision.
         revision: i64,
     },
+    /// This member proposes, by itself, to revoke a lease whose time is over. Comes before the entry
+    /// can be applied anywhere; without it a check takes the revoke for a request nobody made.
+    LeaseExpired {
+        /// The proposal.
+        request_id: RequestId,
+        /// The lease.
+        lease: i64,
+    },
 }

@@ -354,7 +354,7 @@ const FUTURE: &str = "etcdserver: mvcc: required revision is a future revision";
 const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 
 /// Whether the failure leaves the outcome open: everything but what depends on request and data.
-fn is_unknown(failure: &Failure) -> bool {
+pub(super) fn is_unknown(failure: &Failure) -> bool {
     let data = matches!(failure.code, Code::InvalidArgument | Code::OutOfRange | Code::NotFound)
         || failure.text == "etcdserver: lease already exists";
     !data || failure.text == "etcdserver: request is too large"

@@ -1,5 +1,6 @@
 //! Online checkers: pure, fed by the runner with what clients, members and disks do.
 
+mod checks;
 pub mod digest;
 mod disk_log;
 mod history;
@@ -9,6 +10,7 @@ mod violation;
 mod watch;
 pub mod wgl;
 
+pub use checks::{CheckConfig, Checks};
 pub use disk_log::DiskLog;
 pub use history::{History, OpId, Outcome};
 pub use pre_vote::{Link, PreVote};
