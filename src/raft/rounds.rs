@@ -1,6 +1,7 @@
 //! Read indexes, coalesced: one quorum round serves all reads that waited when it began. A read
 //! that arrives during a round waits for the next, because the round may have passed its moment.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(super) struct Rounds<R: Runtime> {
     local: Queue,
     /// Served by asking the leader.
     forwarded: Queue,
+    /// Numbers the reads, for checks.
+    begun: AtomicU64,
     world: std::marker::PhantomData<R>,
 }
 
@@ -53,7 +56,18 @@ impl Queue {
 
 impl<R: Runtime> Rounds<R> {
     pub fn new() -> Self {
-        Rounds { local: Queue::default(), forwarded: Queue::default(), world: std::marker::PhantomData }
+        Rounds {
+            local: Queue::default(),
+            forwarded: Queue::default(),
+            begun: AtomicU64::new(0),
+            world: std::marker::PhantomData,
+        }
+    }
+
+    fn begin(&self) -> u64 {
+        let read = self.begun.fetch_add(1, Ordering::Relaxed);
+        R::observe(Observation::ReadBegan { read });
+        read
     }
 }
 
@@ -61,6 +75,13 @@ impl<R: Runtime> Engine<R> {
     /// The log index that a read which begins now must see applied; `None` for an empty log.
     /// Errors: NoLeader when no round succeeds before the deadline.
     pub async fn read_index(&self, deadline: Instant) -> Result<Option<u64>, ProposeError> {
+        let read = self.inner.rounds.begin();
+        let index = self.certified_index(deadline).await?;
+        R::observe(Observation::ReadIndex { read, index });
+        Ok(index)
+    }
+
+    async fn certified_index(&self, deadline: Instant) -> Result<Option<u64>, ProposeError> {
         let inner = &self.inner;
         if planted!(ReadIndexWithoutRound) {
             return Ok(*inner.shared.applied.borrow());
@@ -73,10 +94,7 @@ impl<R: Runtime> Engine<R> {
             };
             if let Some(receiver) = receiver {
                 match timeout::<R, _>(deadline - R::now(), receiver).await {
-                    Some(Ok(Ok(index))) => {
-                        R::observe(Observation::ReadIndex { index });
-                        return Ok(index);
-                    }
+                    Some(Ok(Ok(index))) => return Ok(index),
                     Some(Ok(Err(Refusal::Stopped))) if inner.is_stopped() => {
                         return Err(ProposeError::Stopped);
                     }

@@ -102,6 +102,8 @@ pub enum Observation {
     },
     /// A linearizable read got its index from a quorum round.
     ReadIndex {
+        /// The read, as in [`Observation::ReadBegan`].
+        read: u64,
         /// The log index that the read must wait for; `None` for an empty log.
         index: Option<u64>,
     },
@@ -138,5 +140,10 @@ pub enum Observation {
         request_id: RequestId,
         /// The lease.
         lease: i64,
+    },
+    /// A linearizable read begins: whatever is committed now it must see.
+    ReadBegan {
+        /// Counts this member's reads since its start.
+        read: u64,
     },
 }

@@ -24,6 +24,8 @@ struct Replica {
     applied: Option<u64>,
     /// Applied position of the newest durable checkpoint.
     checkpoint: Option<u64>,
+    /// Index that was committed when each read in flight began: L2.
+    reads: BTreeMap<u64, Option<u64>>,
 }
 
 /// What every member must agree on at one index.
@@ -104,8 +106,26 @@ impl Raft {
                 Ok(())
             }
             Observation::Checkpointed { position, digest } => self.checkpointed(node, *position, *digest),
+            Observation::ReadBegan { read } => {
+                let committed = index(self.commit);
+                self.replicas.entry(node).or_default().reads.insert(*read, committed);
+                Ok(())
+            }
+            Observation::ReadIndex { read, index } => self.read_index(node, *read, *index),
             _ => Ok(()),
         }
+    }
+
+    /// L2: a read sees what was committed when it began.
+    fn read_index(&mut self, node: u32, read: u64, index: Option<u64>) -> Checked {
+        let committed = self.replicas.entry(node).or_default().reads.remove(&read).flatten();
+        if index < committed {
+            violation!(
+                "L2",
+                "node {node} reads at index {index:?}, but {committed:?} was committed when the read began"
+            );
+        }
+        Ok(())
     }
 
     /// S2, S3, C4: what a start found.
@@ -152,9 +172,9 @@ impl Raft {
             disk,
             log,
             vote,
-            committed: None,
             applied: at,
             checkpoint: at,
+            ..Replica::default()
         };
         let Some(position) = applied else { return Ok(()) };
         if self.commit.is_none_or(|commit| commit.index < position.index) {

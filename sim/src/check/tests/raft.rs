@@ -169,3 +169,16 @@ fn snapshots_and_starts() {
     assert_eq!(after_clean(start(Some(1), 101, Some(1), 0)), "S2", "an older vote");
     assert_eq!(after_clean(start(Some(2), 102, Some(2), 1)), "S2", "beyond the commit");
 }
+
+#[test]
+fn reads() {
+    let read = |index| {
+        let served = Observation::ReadIndex { read: 7, index };
+        see(3, Observation::ReadBegan { read: 7 }).into_iter().chain(see(3, served))
+    };
+    assert_eq!(after_clean(read(Some(0))), "L2");
+    assert_eq!(after_clean(read(None)), "L2");
+    let mut steps = clean();
+    steps.extend(read(Some(1)));
+    assert_eq!(run(&steps), Ok(()));
+}
