@@ -35,27 +35,27 @@ plants! {
     /// ReadIndex is answered without a fresh quorum round (etcd #20418).
     ReadIndexWithoutRound => "read-index-without-round", "partitions", "stale-read|L2";
     /// A lagging watcher is moved past compaction without a word (etcd #17529).
-    LaggingWatcherSkipsCompaction => "lagging-watcher-skips-compaction", "everything", "watch-reliable";
+    LaggingWatcherSkipsCompaction => "lagging-watcher-skips-compaction", "everything", "watch-reliable|watch-resumable|watch-bookmarkable";
     /// Compaction loses a tombstone at the compact revision (etcd #18089).
-    TombstoneLostByCompaction => "tombstone-lost-by-compaction", "everything", "watch-reliable";
+    TombstoneLostByCompaction => "tombstone-lost-by-compaction", "everything", "watch-reliable|watch-resumable|watch-bookmarkable|watch-atomic";
     /// After a crash in compaction the revision goes back (etcd #17780).
     RevisionBackAfterCompaction => "revision-back-after-compaction", "everything", "R5|S2|revision";
     /// Pre-votes are always granted.
     GrantingPreVote => "granting-pre-vote", "partitions", "pre-vote";
     /// A put loses its lease or swaps key and value on its way into the log.
-    RequestMistranslated => "request-mistranslated", "calm", "answer";
+    RequestMistranslated => "request-mistranslated", "calm", "answer|revision|watch-reliable";
     /// Reads trust the leader's lease although its clock may run at half speed.
     LeaseRead => "lease-read", "clock-skew", "stale-read|L2";
     /// The answer of a write leaves before the entry is applied here.
-    AnswerBeforeApply => "answer-before-apply", "everything", "durability|answer";
+    AnswerBeforeApply => "answer-before-apply", "everything", "durability|answer|revision|stale-read";
     /// A delete of nothing takes a revision.
     EmptyDeleteTakesRevision => "empty-delete-takes-revision", "calm", "answer|revision";
     /// `more` is off by one at the limit.
     MoreOffByOne => "more-off-by-one", "calm", "answer";
     /// The log purges behind a checkpoint that is not durable yet.
-    PurgeBeforeCheckpoint => "purge-before-checkpoint", "power-cut", "S2|recovery";
+    PurgeBeforeCheckpoint => "purge-before-checkpoint", "power-cut", "C3|S2|recovery";
     /// A watch created in the past delivers from one revision too late.
-    WatchStartOffByOne => "watch-start-off-by-one", "calm", "watch-resumable";
+    WatchStartOffByOne => "watch-start-off-by-one", "calm", "watch-resumable|watch-bookmarkable";
 }
 
 /// 0: none; otherwise index in [`Plant::ALL`] plus one. Set once, before the node starts.

@@ -24,6 +24,8 @@ struct Replica {
     applied: Option<u64>,
     /// Applied position of the newest durable checkpoint.
     checkpoint: Option<u64>,
+    /// A file of the checkpoint was synced since the last time one was said to be durable.
+    checkpoint_synced: bool,
     /// Index that was committed when each read in flight began: L2.
     reads: BTreeMap<u64, Option<u64>>,
 }
@@ -59,7 +61,9 @@ impl Raft {
 
     /// A file of `node` was synced and now holds `image`.
     pub fn synced(&mut self, node: u32, path: &str, image: &[u8]) {
-        self.replicas.entry(node).or_default().disk.synced(path, image);
+        let replica = self.replicas.entry(node).or_default();
+        replica.checkpoint_synced |= path.contains("checkpoint/");
+        replica.disk.synced(path, image);
     }
 
     /// The node starts again with an empty disk under a new member id.
@@ -311,7 +315,11 @@ impl Raft {
         Ok(())
     }
 
+    /// Positions may leave the leader out (0), because a term has only one.
     fn one_leader(&mut self, term: u64, leader: u64) -> Checked {
+        if leader == 0 {
+            return Ok(());
+        }
         let known = *self.leaders.entry(term).or_insert(leader);
         if known != leader {
             violation!("R1", "{known:x} and {leader:x} both lead term {term}");
@@ -380,7 +388,15 @@ impl Raft {
     /// S1: a checkpoint or snapshot at an index is the state at that index.
     fn checkpointed(&mut self, node: u32, position: LogPosition, digest: u128) -> Checked {
         let replica = self.replicas.entry(node).or_default();
-        replica.checkpoint = replica.checkpoint.max(Some(position.index));
+        if replica.checkpoint < Some(position.index) {
+            if !std::mem::take(&mut replica.checkpoint_synced) {
+                violation!(
+                    "C5",
+                    "node {node} says that its checkpoint at {position:?} is durable, but nothing was synced"
+                );
+            }
+            replica.checkpoint = Some(position.index);
+        }
         self.agree("S1", node, position, None, Some(digest))
     }
 

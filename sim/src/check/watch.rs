@@ -197,8 +197,7 @@ impl Watch {
             }
         }
         if let Some(missing) = self.missing(model, revision - 1) {
-            let checker = if self.last == 0 { "watch-resumable" } else { "watch-reliable" };
-            violation!(checker, "{name}: revision {revision} comes, but that at {missing} is missing");
+            violation!(self.missed(), "{name}: revision {revision} comes, but that at {missing} is missing");
         }
         self.compare(model, name, revision, events)?;
         (self.next, self.last) = (revision + 1, revision);
@@ -297,6 +296,11 @@ impl Watch {
     fn missing(&self, model: &Model, upto: i64) -> Option<i64> {
         let mut revisions = model.changes(self.next, upto);
         revisions.find(|(_, changes)| self.expected(changes).next().is_some()).map(|(revision, _)| revision)
+    }
+
+    /// The rule that a missing revision breaks: at its start a watch did not resume where it was asked.
+    fn missed(&self) -> &'static str {
+        if self.last == 0 && self.bookmark == 0 { "watch-resumable" } else { "watch-reliable" }
     }
 
     fn expected<'a>(&self, changes: &'a [Change]) -> impl Iterator<Item = &'a Change> {

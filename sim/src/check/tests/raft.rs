@@ -19,6 +19,7 @@ fn print(term: u64, index: u64, hash: u64) -> LogFingerprint {
 enum Step {
     See(u32, Observation),
     Sync(u32, Vec<(u8, Vec<u8>)>),
+    SyncCheckpoint(u32),
 }
 
 fn recovered(node: u32) -> Step {
@@ -62,6 +63,7 @@ fn clean() -> Vec<Step> {
         steps.push(Step::See(node, applied(1, 0, 10, 100)));
         steps.push(Step::See(node, applied(1, 1, 11, 101)));
     }
+    steps.push(Step::SyncCheckpoint(1));
     steps.push(Step::See(1, Observation::Checkpointed { position: at(1, 1), digest: 101 }));
     steps.push(Step::See(1, Observation::Purged(at(1, 0))));
     steps
@@ -73,6 +75,7 @@ fn run(steps: &[Step]) -> Checked {
     for step in steps {
         match step {
             Step::See(node, observation) => raft.observe(*node, observation)?,
+            Step::SyncCheckpoint(node) => raft.synced(*node, "checkpoint/state.redb", &[]),
             Step::Sync(node, records) => {
                 let segment = &mut segments[*node as usize];
                 segment.batch(records);
@@ -155,7 +158,8 @@ fn commits_and_applies() {
 #[test]
 fn snapshots_and_starts() {
     let installed = Observation::SnapshotInstalled { position: at(1, 1), digest: 9 };
-    assert_eq!(after_clean(see(3, installed)), "S1");
+    assert_eq!(after_clean([Step::SyncCheckpoint(3)].into_iter().chain(see(3, installed.clone()))), "S1");
+    assert_eq!(after_clean(see(3, installed)), "C5", "nothing was synced");
     let start = |applied: Option<u64>, digest, last: Option<u64>, vote: u64| {
         let vote = Some(Vote { term: vote, voted_for: Some(1), committed: false });
         let (applied, last_log) = (applied.map(|index| at(1, index)), last.map(|index| at(1, index)));
