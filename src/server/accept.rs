@@ -1,37 +1,59 @@
 //! The accept loop: looks at a connection's first bytes, HTTP/2 or HTTP/1.1, and serves it.
 
+use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use tokio::io::AsyncReadExt;
 
 use super::ServerOptions;
 use super::doors::Doors;
 use super::hyper_io::{Executor, HyperIo, Timer};
-use super::plain_http;
 use crate::node::Node;
+use crate::runtime::channel::oneshot;
 use crate::runtime::{Either, Listener, Runtime, Stream, Task, select, timeout};
 
 /// The first bytes of every HTTP/2 connection; no HTTP/1.1 method begins with them.
 const HTTP2: &[u8] = b"PRI";
-/// How long a client may take to send its first bytes.
+/// How long a client may take to send its first bytes, and an HTTP/1.1 client its headers.
 const FIRST_BYTES: Duration = Duration::from_secs(300);
 /// How long connections may take to end once the member stops.
 const LINGER: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, for example when descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// What one stream may send ahead of its handler: a largest request fits in two windows.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What one connection may send ahead of all its handlers.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// What one stream's answer may wait in memory for the socket.
+const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Serves clients on `listener` until the node stops, then ends their connections gracefully.
+/// One served connection. Dropping `go_on` asks it to end gracefully: no new streams, open ones
+/// finish. A channel for each, because each connection polls it at every wake.
+struct Connection {
+    task: Task<()>,
+    go_on: Option<oneshot::Sender<()>>,
+}
+
+impl Future for Connection {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.task).poll(cx).map(|_| ())
+    }
+}
+
+/// Serves clients on `listener` until the node stops, then ends their connections gracefully, within
+/// `LINGER`.
 pub async fn serve<R: Runtime, L: Listener>(node: Node<R>, mut listener: L, options: ServerOptions) {
     let doors = Doors::new(&node);
-    let mut connections: FuturesUnordered<Task<()>> = FuturesUnordered::new();
+    let mut connections: FuturesUnordered<Connection> = FuturesUnordered::new();
     let mut stopping = pin!(node.stopping());
     loop {
         let accepted = select(listener.accept(), next_or_never(&mut connections));
@@ -39,11 +61,13 @@ pub async fn serve<R: Runtime, L: Listener>(node: Node<R>, mut listener: L, opti
             Either::First(()) => break,
             Either::Second(Either::Second(())) => {}
             Either::Second(Either::First(Ok(stream))) => {
-                let (node, doors) = (node.clone(), doors.clone());
-                connections.push(R::spawn("client connection", async move {
+                let (go_on, stop) = oneshot::channel();
+                let served = connection(stream, doors.clone(), options, stop);
+                let task = R::spawn("client connection", async move {
                     // A client that breaks off is its own affair.
-                    let _ = connection(stream, node, doors, options).await;
-                }));
+                    let _ = served.await;
+                });
+                connections.push(Connection { task, go_on: Some(go_on) });
             }
             Either::Second(Either::First(Err(error))) => {
                 tracing::warn!(error = %error, "cannot accept a client connection");
@@ -52,58 +76,69 @@ pub async fn serve<R: Runtime, L: Listener>(node: Node<R>, mut listener: L, opti
         }
     }
     drop(listener);
+    for connection in connections.iter_mut() {
+        connection.go_on = None;
+    }
     let drained = async { while connections.next().await.is_some() {} };
     timeout::<R, _>(LINGER, drained).await;
 }
 
-async fn next_or_never(connections: &mut FuturesUnordered<Task<()>>) {
+async fn next_or_never(connections: &mut FuturesUnordered<Connection>) {
     if connections.next().await.is_none() {
         std::future::pending::<()>().await;
     }
 }
 
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
 async fn connection<R: Runtime, S: Stream>(
     mut stream: S,
-    node: Node<R>,
     doors: Doors<R>,
     options: ServerOptions,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "the client sent nothing");
-    let first =
-        timeout::<R, _>(FIRST_BYTES, first_bytes(&mut stream)).await.unwrap_or_else(|| Err(late()))?;
+    mut stop: oneshot::Receiver<()>,
+) -> Ended {
+    let first = match select(timeout::<R, _>(FIRST_BYTES, first_bytes(&mut stream)), &mut stop).await {
+        Either::First(Some(first)) => first?,
+        Either::First(None) | Either::Second(_) => return Ok(()),
+    };
     let is_http2 = first.starts_with(HTTP2);
     let io = HyperIo::new(stream, first);
-    let stopping = async {
-        node.stopping().await;
-    };
-    let mut stopping = pin!(stopping);
+    let service = service_fn(move |request| doors.clone().call(request));
     if is_http2 {
-        let service = service_fn(move |request| doors.clone().call(request));
-        let connection = hyper::server::conn::http2::Builder::new(Executor::<R>::new())
-            .timer(Timer::<R>::new())
-            .max_concurrent_streams(options.max_concurrent_streams)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(1024 * 1024)
-            .serve_connection(io, service);
+        let connection = http2_builder::<R>(options).serve_connection(io, service);
         let mut connection = pin!(connection);
-        if let Either::First(ended) = select(connection.as_mut(), stopping.as_mut()).await {
+        if let Either::First(ended) = select(connection.as_mut(), stop).await {
             return Ok(ended?);
         }
         connection.as_mut().graceful_shutdown();
         Ok(connection.await?)
     } else {
-        let served = node.clone();
-        let service = service_fn(move |request| plain_http::answer(served.clone(), request));
-        let connection =
-            hyper::server::conn::http1::Builder::new().timer(Timer::<R>::new()).serve_connection(io, service);
+        let connection = http1::Builder::new()
+            .timer(Timer::<R>::new())
+            .header_read_timeout(FIRST_BYTES)
+            .serve_connection(io, service);
         let mut connection = pin!(connection);
-        if let Either::First(ended) = select(connection.as_mut(), stopping.as_mut()).await {
+        if let Either::First(ended) = select(connection.as_mut(), stop).await {
             return Ok(ended?);
         }
         connection.as_mut().graceful_shutdown();
         Ok(connection.await?)
     }
+}
+
+/// gRPC needs no date header, and hyper's comes from a clock of its own.
+fn http2_builder<R: Runtime>(options: ServerOptions) -> http2::Builder<Executor<R>> {
+    let mut builder = http2::Builder::new(Executor::<R>::new());
+    builder
+        .timer(Timer::<R>::new())
+        .auto_date_header(false)
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .keep_alive_interval(Duration::from_millis(options.keep_alive_interval_ms))
+        .keep_alive_timeout(Duration::from_millis(options.keep_alive_timeout_ms))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
+    builder
 }
 
 /// Reads until it is clear which protocol the client speaks.

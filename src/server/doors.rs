@@ -1,99 +1,88 @@
-//! All services of the client port behind one call.
+//! All services of the client port, and its plain HTTP, behind one call.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use etched_proto::etcdserverpb::cluster_server::ClusterServer;
 use etched_proto::etcdserverpb::kv_server::KvServer;
 use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use etched_proto::etcdserverpb::watch_server::WatchServer;
 use etched_proto::health::health_server::HealthServer;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response, header};
 use hyper::body::Incoming;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::Service;
 
 use super::cluster::Cluster;
 use super::health::Health;
 use super::kv::Kv;
 use super::maintenance::Maintenance;
+use super::plain_http;
+use super::status::{max_message_bytes, response_in_grpc_words};
 use super::watch::Watch;
 use crate::node::Node;
 use crate::runtime::Runtime;
-use crate::types::limits::GRPC_OVERHEAD_BYTES;
 
-/// The services of one member; a clone copies pointers.
-pub(super) struct Doors<R: Runtime> {
+/// The services of one member; a clone copies a pointer.
+pub(super) struct Doors<R: Runtime>(Arc<Services<R>>);
+
+struct Services<R: Runtime> {
     kv: KvServer<Kv<R>>,
     watch: WatchServer<Watch<R>>,
     cluster: ClusterServer<Cluster<R>>,
     maintenance: MaintenanceServer<Maintenance<R>>,
     health: HealthServer<Health<R>>,
-    max_message_bytes: usize,
+    node: Node<R>,
 }
 
 impl<R: Runtime> Clone for Doors<R> {
     fn clone(&self) -> Self {
-        Doors {
-            kv: self.kv.clone(),
-            watch: self.watch.clone(),
-            cluster: self.cluster.clone(),
-            maintenance: self.maintenance.clone(),
-            health: self.health.clone(),
-            max_message_bytes: self.max_message_bytes,
-        }
+        Doors(self.0.clone())
     }
 }
 
 impl<R: Runtime> Doors<R> {
     /// The doors of `node`.
     pub fn new(node: &Node<R>) -> Self {
-        let max = node.config().max_request_bytes + GRPC_OVERHEAD_BYTES;
-        Doors {
-            kv: KvServer::new(Kv(node.clone()))
-                .max_decoding_message_size(max)
-                .max_encoding_message_size(usize::MAX),
-            watch: WatchServer::new(Watch(node.clone()))
-                .max_decoding_message_size(max)
-                .max_encoding_message_size(usize::MAX),
-            cluster: ClusterServer::new(Cluster(node.clone())).max_decoding_message_size(max),
-            maintenance: MaintenanceServer::new(Maintenance(node.clone())).max_decoding_message_size(max),
-            health: HealthServer::new(Health(node.clone())),
-            max_message_bytes: max,
-        }
+        let max = max_message_bytes(node);
+        let of = || node.clone();
+        Doors(Arc::new(Services {
+            kv: KvServer::new(Kv(of())).max_decoding_message_size(max),
+            watch: WatchServer::new(Watch(of())).max_decoding_message_size(max),
+            cluster: ClusterServer::new(Cluster(of())).max_decoding_message_size(max),
+            maintenance: MaintenanceServer::new(Maintenance(of())).max_decoding_message_size(max),
+            health: HealthServer::new(Health(of())).max_decoding_message_size(max),
+            node: of(),
+        }))
     }
 
     /// Serves one gRPC request.
-    pub async fn call(mut self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let path = request.uri().path();
-        let service =
-            path.strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(name, _)| name);
+    async fn call_grpc(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let path = request.uri().path().to_string();
+        let service = path.trim_start_matches('/').rsplit_once('/').map_or("", |(service, _)| service);
+        let services = &self.0;
         let response = match service {
-            "etcdserverpb.KV" => self.kv.call(request).await?,
-            "etcdserverpb.Watch" => self.watch.call(request).await?,
-            "etcdserverpb.Cluster" => self.cluster.call(request).await?,
-            "etcdserverpb.Maintenance" => self.maintenance.call(request).await?,
-            "grpc.health.v1.Health" => self.health.call(request).await?,
+            "etcdserverpb.KV" => services.kv.clone().call(request).await?,
+            "etcdserverpb.Watch" => services.watch.clone().call(request).await?,
+            "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
+            "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,
+            "grpc.health.v1.Health" => services.health.clone().call(request).await?,
             other => Status::unimplemented(format!("unknown service {other}")).into_http(),
         };
-        Ok(too_large_as_grpc_says_it(response, self.max_message_bytes))
+        Ok(response_in_grpc_words(response, &path, max_message_bytes(&services.node)))
     }
-}
 
-/// A message above the limit is told in grpc-go's words and code (M7), which clients match on.
-fn too_large_as_grpc_says_it(mut response: Response<Body>, max: usize) -> Response<Body> {
-    const PREFIX: &str = "Error, decoded message length too large: found ";
-    let code = HeaderValue::from_static("11");
-    if response.headers().get("grpc-status") != Some(&code) {
-        return response;
+    /// Serves one request of either kind: gRPC by its content type, else plain HTTP.
+    pub async fn call(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let is_grpc = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        if is_grpc {
+            self.call_grpc(request).await
+        } else {
+            Ok(plain_http::answer(&self.0.node, &request).await.map(Body::new))
+        }
     }
-    let Some(status) = Status::from_header_map(response.headers()) else { return response };
-    if status.code() != Code::OutOfRange {
-        return response;
-    }
-    let Some(found) = status.message().strip_prefix(PREFIX) else { return response };
-    let found: String = found.chars().take_while(char::is_ascii_digit).collect();
-    let text = format!("grpc: received message larger than max ({found} vs. {max})");
-    response = Status::resource_exhausted(text).into_http();
-    response
 }

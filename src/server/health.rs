@@ -48,19 +48,17 @@ impl<R: Runtime> pb::health_server::Health for Health<R> {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let known = request.into_inner().service.is_empty();
         let stream = unfold((self.0.clone(), None), move |(node, last)| async move {
-            let next = if !known {
-                ServingStatus::ServiceUnknown
-            } else if last.is_none() {
-                status(&node)
-            } else {
-                ServingStatus::NotServing
-            };
             match last {
                 None => {}
                 Some(ServingStatus::Serving) => node.stopping().await,
-                // Neither of the other two changes any more.
-                Some(_) => std::future::pending().await,
+                // It does not change any more, but clients expect the stream to stay.
+                Some(ServingStatus::ServiceUnknown) => {
+                    node.stopping().await;
+                    return None;
+                }
+                Some(_) => return None,
             }
+            let next = if known { status(&node) } else { ServingStatus::ServiceUnknown };
             Some((Ok(answer(next)), (node, Some(next))))
         });
         Ok(Response::new(Box::pin(stream)))

@@ -81,16 +81,21 @@ impl<R: Runtime> hyper::rt::Timer for Timer<R> {
     }
 }
 
+/// Bytes read from a stream at a time.
+const READ_BYTES: usize = 16 * 1024;
+
 /// A stream for hyper. What was read to look at the protocol is read again first.
 pub struct HyperIo<S> {
     stream: S,
     ahead: Bytes,
+    /// A bounce buffer: hyper's cursor can only be filled directly with unsafe code.
+    space: Box<[u8]>,
 }
 
 impl<S> HyperIo<S> {
     /// A stream of which `ahead` was already read.
     pub fn new(stream: S, ahead: Bytes) -> Self {
-        HyperIo { stream, ahead }
+        HyperIo { stream, ahead, space: vec![0; READ_BYTES].into() }
     }
 }
 
@@ -106,17 +111,12 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
             cursor.put_slice(&bytes);
             return Poll::Ready(Ok(()));
         }
-        // A bounce buffer: hyper's cursor can only be filled directly with unsafe code.
-        let mut space = [0; 16 * 1024];
-        let length = space.len().min(cursor.remaining());
-        let mut buffer = ReadBuf::new(&mut space[..length]);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => {
-                cursor.put_slice(buffer.filled());
-                Poll::Ready(Ok(()))
-            }
-            other => other,
-        }
+        let me = &mut *self;
+        let length = me.space.len().min(cursor.remaining());
+        let mut buffer = ReadBuf::new(&mut me.space[..length]);
+        let read = Pin::new(&mut me.stream).poll_read(cx, &mut buffer);
+        cursor.put_slice(buffer.filled());
+        read
     }
 }
 

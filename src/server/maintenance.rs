@@ -3,6 +3,7 @@
 use etched_proto::etcdserverpb as pb;
 use tonic::{Request, Response, Status};
 
+use super::context::context;
 use super::status::{not_offered, status};
 use super::streams::Outgoing;
 use super::translate;
@@ -14,7 +15,11 @@ pub(super) struct Maintenance<R: Runtime>(pub Node<R>);
 
 #[tonic::async_trait]
 impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
-    async fn status(&self, _: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<pb::StatusRequest>,
+    ) -> Result<Response<pb::StatusResponse>, Status> {
+        context(&self.0, request.metadata())?;
         let (status, header) = self.0.status();
         Ok(Response::new(pb::StatusResponse {
             header: Some(translate::response_header(&header)),
@@ -37,6 +42,7 @@ impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
         &self,
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
+        context(&self.0, request.metadata())?;
         let (hash, header) = self.0.hash_kv(request.into_inner().revision).await.map_err(status)?;
         Ok(Response::new(pb::HashKvResponse {
             header: Some(translate::response_header(&header)),
@@ -47,6 +53,7 @@ impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
     }
 
     async fn alarm(&self, request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
+        context(&self.0, request.metadata())?;
         // There are no alarms yet, so a list of them is empty; raising one is not offered.
         if request.into_inner().action != 0 {
             return Err(not_offered("Alarm"));

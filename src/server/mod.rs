@@ -13,6 +13,8 @@ mod maintenance;
 mod plain_http;
 mod status;
 mod streams;
+#[cfg(test)]
+mod tests;
 pub mod translate;
 mod watch;
 
@@ -25,10 +27,18 @@ pub use hyper_io::{Executor, HyperIo, Timer};
 pub struct ServerOptions {
     /// Streams one connection may have open (M10).
     pub max_concurrent_streams: u32,
+    /// Time without a word from a client after which it is pinged (`--grpc-keepalive-interval`).
+    pub keep_alive_interval_ms: u64,
+    /// Time after which a client that did not answer a ping is dropped (`--grpc-keepalive-timeout`).
+    pub keep_alive_timeout_ms: u64,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        ServerOptions { max_concurrent_streams: u32::MAX }
+        ServerOptions {
+            max_concurrent_streams: u32::MAX,
+            keep_alive_interval_ms: 2 * 3600 * 1000,
+            keep_alive_timeout_ms: 20_000,
+        }
     }
 }

@@ -1,9 +1,7 @@
-//! What is served over HTTP/1.1: `/health` and `/version`.
-
-use std::convert::Infallible;
+//! What is served as plain HTTP (1.1, or 2 without a gRPC content type): `/health` and `/version`.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -12,15 +10,16 @@ use crate::node::api::RequestContext;
 use crate::runtime::Runtime;
 use crate::types::limits::ETCD_VERSION;
 
-/// Answers one HTTP/1.1 request.
-pub(super) async fn answer<R: Runtime>(
-    node: Node<R>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Answers one request.
+pub(super) async fn answer<R: Runtime>(node: &Node<R>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let is_get = request.method() == Method::GET;
-    Ok(match (request.uri().path(), is_get) {
-        ("/health" | "/version", false) => plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
-        ("/health", true) => health(&node, request.uri().query().unwrap_or("")).await,
+    match (request.uri().path(), is_get) {
+        ("/health" | "/version", false) => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+            response
+        }
+        ("/health", true) => health(node, request.uri().query().unwrap_or("")).await,
         ("/version", true) => {
             let version = format!(
                 "{{\"etcdserver\":\"{ETCD_VERSION}\",\"etcdcluster\":\"3.7.0\",\"storage\":\"3.7.0\"}}"
@@ -28,7 +27,7 @@ pub(super) async fn answer<R: Runtime>(
             json(StatusCode::OK, version)
         }
         _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
-    })
+    }
 }
 
 /// etcd's `/health`: a leader is known and a read works; `serializable=true` asks this member only.
@@ -60,6 +59,6 @@ fn plain(code: StatusCode, body: &str) -> Response<Full<Bytes>> {
 fn reply(code: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = code;
-    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

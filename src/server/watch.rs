@@ -1,43 +1,30 @@
 //! etcdserverpb.Watch: one session of the hub for each stream.
+//!
+//! One future drives both directions, and hyper polls it only while the client's window has room. So
+//! a client that sends without reading makes nothing grow here, and a lagging one lags in the hub.
 
-use std::sync::Arc;
+use std::pin::Pin;
 use std::time::Duration;
 
 use etched_proto::etcdserverpb as pb;
+use etched_proto::etcdserverpb::watch_request::RequestUnion;
 use futures_util::stream::unfold;
-use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::context::requires_leader;
-use super::status::status;
+use super::context::{context, requires_leader};
+use super::status::{in_grpc_words, max_message_bytes, status};
 use super::streams::Outgoing;
 use super::translate;
-use crate::node::api::{WatchCreate, WatchFilter, WatchOutput};
+use crate::node::api::WatchOutput;
 use crate::node::{Node, WatchSession};
-use crate::runtime::channel::oneshot;
-use crate::runtime::{Either, Runtime, Task, select};
-use crate::types::limits::GRPC_OVERHEAD_BYTES;
-use crate::types::{Error, KeyRange};
+use crate::runtime::{Either, Instant, Runtime, select};
+use crate::types::Error;
 
 /// A stream that requires a leader ends after this many election time-outs without one (M1).
 const LEADERLESS_ELECTIONS: u32 = 3;
 
 /// The Watch service of one member.
 pub(super) struct Watch<R: Runtime>(pub Node<R>);
-
-/// One stream on its way out.
-struct Out<R: Runtime> {
-    node: Node<R>,
-    session: Arc<WatchSession<R>>,
-    /// Resolves when the client sends nothing more.
-    ended: oneshot::Receiver<()>,
-    requires_leader: bool,
-    leaderless: u32,
-    /// Pieces of a response that was split.
-    pieces: std::vec::IntoIter<pb::WatchResponse>,
-    done: bool,
-    _incoming: Task<()>,
-}
 
 #[tonic::async_trait]
 impl<R: Runtime> pb::watch_server::Watch for Watch<R> {
@@ -47,146 +34,152 @@ impl<R: Runtime> pb::watch_server::Watch for Watch<R> {
         &self,
         request: Request<Streaming<pb::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let requires_leader = requires_leader(request.metadata());
-        if requires_leader && !self.0.has_leader() {
-            return Err(status(Error::NoLeader));
-        }
-        let session = Arc::new(self.0.watch_session());
-        let (end, ended) = oneshot::channel();
-        let incoming = R::spawn("watch requests", take_requests(session.clone(), request.into_inner(), end));
-        let out = Out {
+        let deadline = context(&self.0, request.metadata())?.deadline;
+        let alarm = Alarm::new(&self.0, deadline, requires_leader(request.metadata()));
+        let stream = WatchStream {
+            session: self.0.watch_session(),
             node: self.0.clone(),
-            session,
-            ended,
-            requires_leader,
-            leaderless: 0,
+            requests: request.into_inner(),
             pieces: Vec::new().into_iter(),
-            done: false,
-            _incoming: incoming,
+            answer_first: false,
+            alarm,
+            ended: false,
         };
-        Ok(Response::new(Box::pin(unfold(out, |mut out| async move {
-            let item = out.next().await?;
-            Some((item, out))
+        Ok(Response::new(Box::pin(unfold(stream, |mut stream| async move {
+            let item = stream.next().await?;
+            Some((item, stream))
         }))))
     }
 }
 
-/// Carries out what the client asks for, until it ends or breaks off.
-async fn take_requests<R: Runtime>(
-    session: Arc<WatchSession<R>>,
-    mut requests: Streaming<pb::WatchRequest>,
-    end: oneshot::Sender<()>,
-) {
-    use pb::watch_request::RequestUnion;
-    while let Ok(Some(request)) = requests.message().await {
-        match request.request_union {
-            Some(RequestUnion::CreateRequest(create)) => session.create(watch_create(create)),
-            Some(RequestUnion::CancelRequest(cancel)) => session.cancel(cancel.watch_id),
-            Some(RequestUnion::ProgressRequest(_)) => session.progress(),
-            // Row W24: what is not understood is ignored.
-            None => {}
-        }
-    }
-    let _ = end.send(());
+/// One client's stream.
+struct WatchStream<R: Runtime> {
+    node: Node<R>,
+    session: WatchSession<R>,
+    requests: Streaming<pb::WatchRequest>,
+    /// What is left of a response that was split.
+    pieces: std::vec::IntoIter<pb::WatchResponse>,
+    /// A request was just carried out: what it gives goes out before the next one is read. The other
+    /// way round a request comes first, so neither direction starves the other.
+    answer_first: bool,
+    alarm: Alarm<R>,
+    ended: bool,
 }
 
-fn watch_create(request: pb::WatchCreateRequest) -> WatchCreate {
-    let filter = |filter: &i32| match filter {
-        0 => Some(WatchFilter::NoPut),
-        1 => Some(WatchFilter::NoDelete),
-        _ => None,
-    };
-    WatchCreate {
-        filters: request.filters.iter().filter_map(filter).collect(),
-        range: KeyRange { key: request.key, range_end: request.range_end },
-        start_revision: request.start_revision,
-        progress_notify: request.progress_notify,
-        prev_kv: request.prev_kv,
-        watch_id: request.watch_id,
-        fragment: request.fragment,
-    }
+/// What happened first.
+enum Step {
+    Request(Result<Option<pb::WatchRequest>, Status>),
+    Output(Option<WatchOutput>),
+    Alarm(Error),
 }
 
-impl<R: Runtime> Out<R> {
+impl<R: Runtime> WatchStream<R> {
+    /// The next message for the client; an error or `None` ends the stream.
     async fn next(&mut self) -> Option<Result<pb::WatchResponse, Status>> {
         if let Some(piece) = self.pieces.next() {
             return Some(Ok(piece));
         }
-        if self.done {
-            return None;
+        while !self.ended {
+            let step = self.step().await;
+            self.answer_first = matches!(step, Step::Request(_));
+            let end = match step {
+                Step::Request(Ok(Some(request))) => {
+                    self.carry_out(request);
+                    continue;
+                }
+                Step::Output(Some(output)) => return Some(Ok(self.respond(output))),
+                Step::Request(Ok(None)) => None,
+                Step::Request(Err(error)) => Some(in_grpc_words(error, max_message_bytes(&self.node))),
+                Step::Output(None) => Some(status(Error::WatchCanceled)),
+                Step::Alarm(error) => Some(status(error)),
+            };
+            self.ended = true;
+            return end.map(Err);
         }
-        loop {
-            let output = if self.requires_leader {
-                let tick = R::sleep(Duration::from_millis(self.node.config().election_timeout_ms));
-                match select(select(self.session.next(), &mut self.ended), tick).await {
-                    Either::First(step) => step,
-                    Either::Second(()) => {
-                        self.leaderless = if self.node.has_leader() { 0 } else { self.leaderless + 1 };
-                        if self.leaderless >= LEADERLESS_ELECTIONS {
-                            self.done = true;
-                            return Some(Err(status(Error::NoLeader)));
-                        }
-                        continue;
-                    }
+        None
+    }
+
+    async fn step(&mut self) -> Step {
+        let output = self.session.next();
+        let request = self.requests.message();
+        let work = async {
+            if self.answer_first {
+                match select(output, request).await {
+                    Either::First(output) => Step::Output(output),
+                    Either::Second(request) => Step::Request(request),
                 }
             } else {
-                select(self.session.next(), &mut self.ended).await
-            };
-            return match output {
-                Either::First(Some(output)) => Some(Ok(self.response(output))),
-                Either::First(None) => {
-                    self.done = true;
-                    Some(Err(status(Error::WatchCanceled)))
+                match select(request, output).await {
+                    Either::First(request) => Step::Request(request),
+                    Either::Second(output) => Step::Output(output),
                 }
-                Either::Second(_) => None,
-            };
+            }
+        };
+        match select(work, self.alarm.rings(&self.node)).await {
+            Either::First(step) => step,
+            Either::Second(error) => Step::Alarm(error),
+        }
+    }
+
+    fn carry_out(&self, request: pb::WatchRequest) {
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(create)) => self.session.create(translate::watch_create(create)),
+            Some(RequestUnion::CancelRequest(cancel)) => self.session.cancel(cancel.watch_id),
+            Some(RequestUnion::ProgressRequest(_)) => self.session.progress(),
+            // Row W24: what is not understood is ignored.
+            None => {}
         }
     }
 
     /// One response, or the first of its fragments (W15).
-    fn response(&mut self, output: WatchOutput) -> pb::WatchResponse {
-        let response = watch_response(&self.node, &output);
-        let limit = self.node.config().max_request_bytes + GRPC_OVERHEAD_BYTES;
-        if !output.fragment || response.encoded_len() < limit {
-            return response;
-        }
-        let mut pieces = split(response, limit).into_iter();
-        let first = pieces.next().unwrap_or_default();
-        self.pieces = pieces;
-        first
+    fn respond(&mut self, output: WatchOutput) -> pb::WatchResponse {
+        let header = self.node.header(output.header_revision);
+        self.pieces = translate::fragments(output, &header, max_message_bytes(&self.node)).into_iter();
+        self.pieces.next().expect("there is always one piece")
     }
 }
 
-fn watch_response<R: Runtime>(node: &Node<R>, output: &WatchOutput) -> pb::WatchResponse {
-    pb::WatchResponse {
-        header: Some(translate::response_header(&node.header(output.header_revision))),
-        watch_id: output.watch_id,
-        created: output.created,
-        canceled: output.canceled,
-        compact_revision: output.compact_revision,
-        cancel_reason: output.cancel_reason.clone(),
-        fragment: false,
-        events: output.events.iter().map(translate::event).collect(),
+/// Why time can end a stream: the client's deadline, or no leader for too long.
+struct Alarm<R: Runtime> {
+    deadline: Option<Pin<Box<R::Sleep>>>,
+    /// The next look at whether there is a leader, if the client requires one.
+    next_look: Option<Pin<Box<R::Sleep>>>,
+    leaderless: u32,
+}
+
+impl<R: Runtime> Alarm<R> {
+    fn new(node: &Node<R>, deadline: Option<Instant>, requires_leader: bool) -> Self {
+        Alarm {
+            deadline: deadline.map(|deadline| Box::pin(R::sleep_until(deadline))),
+            next_look: requires_leader.then(|| Box::pin(R::sleep(look_interval(node)))),
+            leaderless: 0,
+        }
+    }
+
+    /// Completes when the stream must end. May be dropped and called again.
+    async fn rings(&mut self, node: &Node<R>) -> Error {
+        let deadline = async {
+            match &mut self.deadline {
+                Some(sleep) => sleep.as_mut().await,
+                None => std::future::pending().await,
+            }
+            Error::DeadlineExceeded
+        };
+        let leaderless = async {
+            let Some(sleep) = &mut self.next_look else { return std::future::pending().await };
+            while self.leaderless < LEADERLESS_ELECTIONS {
+                sleep.as_mut().await;
+                *sleep = Box::pin(R::sleep(look_interval(node)));
+                self.leaderless = if node.has_leader() { 0 } else { self.leaderless + 1 };
+            }
+            Error::NoLeader
+        };
+        match select(deadline, leaderless).await {
+            Either::First(error) | Either::Second(error) => error,
+        }
     }
 }
 
-/// Splits a large response between events: all pieces but the last say that more follows.
-fn split(mut response: pb::WatchResponse, limit: usize) -> Vec<pb::WatchResponse> {
-    let events = std::mem::take(&mut response.events);
-    let empty = response.encoded_len();
-    let mut pieces = vec![response.clone()];
-    let mut bytes = empty;
-    for event in events {
-        let size = event.encoded_len() + 8;
-        let last = pieces.len() - 1;
-        if !pieces[last].events.is_empty() && bytes + size >= limit {
-            pieces[last].fragment = true;
-            pieces.push(response.clone());
-            bytes = empty;
-        }
-        bytes += size;
-        let last = pieces.len() - 1;
-        pieces[last].events.push(event);
-    }
-    pieces
+fn look_interval<R: Runtime>(node: &Node<R>) -> Duration {
+    Duration::from_millis(node.config().election_timeout_ms)
 }

@@ -6,9 +6,11 @@ mod request;
 mod response;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use request::{compaction, delete_range, put, range, txn};
 pub use response::{
     compaction_response, delete_range_response, event, key_value, member, put_response, range_response,
     response_header, txn_response,
 };
+pub use watch::{fragments, watch_create};

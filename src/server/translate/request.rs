@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use etched_proto::etcdserverpb as pb;
 
-use super::intervals::check_duplicates;
+use super::intervals;
 use crate::types::limits::MAX_TXN_DEPTH;
 use crate::types::{
     CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Error, KeyRange,
@@ -81,11 +81,12 @@ pub fn compaction(request: pb::CompactionRequest) -> CompactionRequest {
 }
 
 /// KV.Txn. Errors: TooManyOps (T1), EmptyKey (T2), KeyNotFound for an operation that is none (T3),
-/// DuplicateKey (T4), and those of the operations in it.
+/// DuplicateKey (T4), and those of the operations in it. Nested deeper than `MAX_TXN_DEPTH` counts as
+/// too many operations, so that no later walk overflows a stack.
 pub fn txn(request: pb::TxnRequest, max_ops: usize) -> Result<TxnRequest, Error> {
     let txn = form(request, max_ops, 0)?;
-    check_duplicates(&txn.success)?;
-    check_duplicates(&txn.failure)?;
+    intervals::check(&txn.success)?;
+    intervals::check(&txn.failure)?;
     Ok(txn)
 }
 

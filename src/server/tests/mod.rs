@@ -1,0 +1,90 @@
+//! The doors of whole members over real sockets, seen with the generated clients.
+
+mod plain;
+mod unary;
+mod watch;
+
+use std::future::Future;
+use std::time::Duration;
+
+use etched_proto::etcdserverpb as pb;
+use etched_proto::etcdserverpb::kv_client::KvClient;
+use tonic::{Code, Status};
+
+use super::{GrpcChannel, ServerOptions, serve};
+use crate::node::{InitialMember, Node, NodeConfig};
+use crate::os::{OsDisk, OsNet, OsRuntime};
+use crate::runtime::{Listener, Net, Runtime, Task, timeout};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(timeout::<OsRuntime, _>(Duration::from_secs(60), future))
+        .expect("the test ends in time")
+}
+
+/// The first of `members` members with its doors open.
+struct Member {
+    node: Node<OsRuntime>,
+    address: String,
+    doors: Task<()>,
+    root: std::path::PathBuf,
+}
+
+impl Member {
+    async fn start(name: &str, members: usize) -> Member {
+        let root = std::env::temp_dir().join(format!("etched-doors-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        let mut initial = Vec::new();
+        for n in 0..members {
+            let peer = OsNet.listen("127.0.0.1:0").await.expect("a port").local_address();
+            initial.push(InitialMember { name: format!("n{n}"), peer_urls: vec![format!("http://{peer}")] });
+        }
+        let config = NodeConfig {
+            listen_peer: vec![initial[0].peer_urls[0].replace("http://", "")],
+            segment_bytes: 8 << 20,
+            ..NodeConfig::new("n0", initial)
+        };
+        let disk = OsDisk::open(&root, true).expect("a directory");
+        let node = Node::<OsRuntime>::open(config, OsNet, disk).await.expect("the node opens");
+        let listener = OsNet.listen("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_address();
+        let doors = OsRuntime::spawn("doors", serve(node.clone(), listener, ServerOptions::default()));
+        Member { node, address, doors, root }
+    }
+
+    async fn channel(&self) -> GrpcChannel {
+        GrpcChannel::connect::<OsRuntime>(&OsNet, &self.address).await.expect("a connection")
+    }
+
+    async fn kv(&self) -> KvClient<GrpcChannel> {
+        KvClient::new(self.channel().await)
+    }
+
+    /// Stops the node; the doors end by themselves.
+    async fn stop(self) {
+        self.node.stop().await;
+        self.doors.await.expect("the doors end");
+        let _ = std::fs::remove_dir_all(self.root);
+    }
+}
+
+fn put(key: &str, value: &str) -> pb::PutRequest {
+    let (key, value) = (key.to_string().into(), value.to_string().into());
+    pb::PutRequest { key, value, ..Default::default() }
+}
+
+fn get(key: &str) -> pb::RangeRequest {
+    pb::RangeRequest { key: key.to_string().into(), ..Default::default() }
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
+    let status = result.expect_err("a refusal");
+    (status.code(), status.message().to_string())
+}
+
+fn told(code: Code, text: &str) -> (Code, String) {
+    (code, text.to_string())
+}

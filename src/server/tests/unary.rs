@@ -1,0 +1,175 @@
+//! Requests with one answer: the way there and back, refusals by code and text, metadata.
+
+use etched_proto::etcdserverpb::cluster_client::ClusterClient;
+use etched_proto::etcdserverpb::lease_client::LeaseClient;
+use etched_proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use etched_proto::etcdserverpb::request_op::Request as Op;
+use etched_proto::etcdserverpb::response_op::Response as Answer;
+use tonic::Request;
+use tonic::metadata::{AsciiMetadataValue, MetadataValue};
+
+use super::*;
+
+#[test]
+fn kv_there_and_back() {
+    block_on(async {
+        let member = Member::start("kv", 1).await;
+        let mut kv = member.kv().await;
+        let answer = kv.put(put("a", "1")).await.expect("a put").into_inner();
+        let header = answer.header.expect("a header");
+        assert_eq!((header.revision, header.member_id), (2, member.node.member_id()));
+        assert_eq!((header.cluster_id, header.raft_term > 0), (member.node.cluster_id(), true));
+        let answer = kv.put(pb::PutRequest { prev_kv: true, ..put("a", "2") }).await.expect("a put");
+        assert_eq!(answer.into_inner().prev_kv.expect("a previous record").value.as_ref(), b"1");
+        let answer = kv.range(get("a")).await.expect("a read").into_inner();
+        assert_eq!(
+            (answer.count, answer.kvs[0].value.as_ref(), answer.kvs[0].version),
+            (1, b"2".as_slice(), 2)
+        );
+
+        let op = |request| pb::RequestOp { request: Some(request) };
+        let success = vec![op(Op::RequestPut(put("b", "3"))), op(Op::RequestRange(get("b")))];
+        let answer = kv.txn(pb::TxnRequest { success, ..Default::default() }).await.expect("a txn");
+        let answer = answer.into_inner();
+        assert!(answer.succeeded);
+        let Some(Answer::ResponseRange(range)) = &answer.responses[1].response else { panic!("{answer:?}") };
+        assert_eq!(range.kvs[0].value.as_ref(), b"3");
+
+        let delete = pb::DeleteRangeRequest { key: "a".into(), range_end: "z".into(), prev_kv: true };
+        let answer = kv.delete_range(delete).await.expect("a delete").into_inner();
+        assert_eq!((answer.deleted, answer.prev_kvs.len()), (2, 2));
+        let compact = pb::CompactionRequest { revision: 3, physical: true };
+        kv.compact(compact).await.expect("a compaction");
+        let old = pb::RangeRequest { revision: 2, ..get("a") };
+        let compacted = "etcdserver: mvcc: required revision has been compacted";
+        assert_eq!(refusal(kv.range(old).await), told(Code::OutOfRange, compacted));
+        member.stop().await;
+    });
+}
+
+#[test]
+fn form_is_checked_at_the_door() {
+    block_on(async {
+        let member = Member::start("form", 1).await;
+        let mut kv = member.kv().await;
+        let invalid = |text: &str| told(Code::InvalidArgument, text);
+        assert_eq!(refusal(kv.range(get("")).await), invalid("etcdserver: key is not provided"));
+        let sort = pb::RangeRequest { sort_order: 9, ..get("a") };
+        assert_eq!(refusal(kv.range(sort).await), invalid("etcdserver: invalid sort option"));
+        let empty_op = vec![pb::RequestOp { request: None }];
+        let txn = pb::TxnRequest { success: empty_op, ..Default::default() };
+        assert_eq!(refusal(kv.txn(txn).await), invalid("etcdserver: key not found"));
+        // The connection is as good as before.
+        kv.put(put("a", "1")).await.expect("a put");
+        member.stop().await;
+    });
+}
+
+#[test]
+fn m7_large_messages() {
+    block_on(async {
+        let member = Member::start("large", 1).await;
+        let mut kv = member.kv().await;
+        let request = put("a", &"x".repeat(1_600_000));
+        let too_large = told(Code::InvalidArgument, "etcdserver: request is too large");
+        assert_eq!(refusal(kv.put(request).await), too_large);
+        let request = put("a", &"x".repeat(2_200_000));
+        let size = prost::Message::encoded_len(&request);
+        let text = format!("grpc: received message larger than max ({size} vs. 2097152)");
+        assert_eq!(refusal(kv.put(request).await), told(Code::ResourceExhausted, &text));
+        kv.put(put("a", &"x".repeat(1_500_000))).await.expect("a put that fits");
+        assert_eq!(kv.range(get("a")).await.expect("a read").into_inner().kvs[0].value.len(), 1_500_000);
+        member.stop().await;
+    });
+}
+
+#[test]
+fn too_deep_transactions_are_refused() {
+    block_on(async {
+        let member = Member::start("deep", 1).await;
+        let mut kv = member.kv().await;
+        let nest = |inner: pb::TxnRequest| pb::TxnRequest {
+            success: vec![pb::RequestOp { request: Some(Op::RequestTxn(inner)) }],
+            ..Default::default()
+        };
+        let deep = |levels: usize| (1..levels).fold(pb::TxnRequest::default(), |inner, _| nest(inner));
+        kv.txn(deep(40)).await.expect("forty levels");
+        for levels in [60, 1000] {
+            assert!(kv.txn(deep(levels)).await.is_err(), "{levels}");
+        }
+        kv.put(put("a", "1")).await.expect("a put");
+        member.stop().await;
+    });
+}
+
+#[test]
+fn what_is_not_offered() {
+    block_on(async {
+        let member = Member::start("not-offered", 1).await;
+        let channel = member.channel().await;
+        let unimplemented = |text: &str| told(Code::Unimplemented, text);
+        let leases = LeaseClient::new(channel.clone()).lease_leases(pb::LeaseLeasesRequest {}).await;
+        assert_eq!(refusal(leases), unimplemented("unknown service etcdserverpb.Lease"));
+        let stream = KvClient::new(channel.clone()).range_stream(get("a")).await;
+        assert_eq!(refusal(stream).0, Code::Unimplemented);
+        let mut client = tonic::client::Grpc::new(channel);
+        client.ready().await.expect("ready");
+        let path = http::uri::PathAndQuery::from_static("/etcdserverpb.KV/Frobnicate");
+        let codec = tonic_prost::ProstCodec::<pb::PutRequest, pb::PutResponse>::default();
+        let answer = client.unary(Request::new(put("a", "1")), path, codec).await;
+        assert_eq!(refusal(answer), unimplemented("unknown method Frobnicate for service etcdserverpb.KV"));
+        member.stop().await;
+    });
+}
+
+#[test]
+fn maintenance_and_cluster() {
+    block_on(async {
+        let member = Member::start("maintenance", 1).await;
+        member.kv().await.put(put("a", "1")).await.expect("a put");
+        let mut maintenance = MaintenanceClient::new(member.channel().await);
+        let status = maintenance.status(pb::StatusRequest {}).await.expect("a status").into_inner();
+        assert_eq!((status.version.as_str(), status.leader), ("3.7.1", member.node.member_id()));
+        assert!(status.errors.is_empty() && status.raft_applied_index > 0 && status.db_size > 0);
+        let hash = |revision| pb::HashKvRequest { revision };
+        let answer = maintenance.hash_kv(hash(0)).await.expect("a hash").into_inner();
+        assert_eq!((answer.hash_revision, answer.compact_revision), (2, -1));
+        let future = "etcdserver: mvcc: required revision is a future revision";
+        assert_eq!(refusal(maintenance.hash_kv(hash(99)).await), told(Code::OutOfRange, future));
+        let mut cluster = ClusterClient::new(member.channel().await);
+        let list = pb::MemberListRequest { linearizable: true };
+        let list = cluster.member_list(list).await.expect("a list").into_inner();
+        assert_eq!((list.members.len(), list.members[0].id), (1, member.node.member_id()));
+        assert_eq!(list.header.expect("a header").revision, 0);
+        member.stop().await;
+    });
+}
+
+fn with(request: pb::PutRequest, name: &'static str, value: AsciiMetadataValue) -> Request<pb::PutRequest> {
+    let mut request = Request::new(request);
+    request.metadata_mut().insert(name, value);
+    request
+}
+
+#[test]
+fn m1_m2_and_deadlines() {
+    block_on(async {
+        // One of three alone has no leader.
+        let member = Member::start("leaderless", 3).await;
+        let mut kv = member.kv().await;
+        let request = with(put("a", "1"), "hasleader", MetadataValue::from_static("true"));
+        let no_leader = told(Code::Unavailable, "etcdserver: no leader");
+        assert_eq!(refusal(kv.put(request).await), no_leader);
+        let version = AsciiMetadataValue::try_from(b"3\xff".as_slice()).expect("opaque bytes are legal");
+        let request = with(put("a", "1"), "client-api-version", version);
+        let invalid = told(Code::InvalidArgument, "etcdserver: invalid client api version");
+        assert_eq!(refusal(kv.put(request).await), invalid);
+        let begin = OsRuntime::now();
+        let request = with(put("a", "1"), "grpc-timeout", MetadataValue::from_static("200m"));
+        let expired = told(Code::DeadlineExceeded, "context deadline exceeded");
+        assert_eq!(refusal(kv.put(request).await), expired);
+        let waited = OsRuntime::now() - begin;
+        assert!(waited >= Duration::from_millis(200) && waited < Duration::from_secs(3), "{waited:?}");
+        member.stop().await;
+    });
+}
