@@ -3,4 +3,6 @@
 #[cfg(planted)]
 compile_error!("the product is never built with planted bugs");
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    etched::cli::main()
+}

@@ -1,1 +1,10 @@
-//! To be built.
+//! The program: flags, logs, start and stop.
+
+mod flags;
+mod logging;
+mod options;
+mod run;
+
+pub use flags::{Flag, Given, nearest};
+pub use options::{Options, parse};
+pub use run::main;

@@ -1,0 +1,201 @@
+//! The table of flags and how a command line becomes values: etcd's spelling (one or two dashes,
+//! `=` or a space, the last one wins) and its `ETCD_` variables.
+
+use std::collections::BTreeMap;
+
+/// One flag.
+pub struct Flag {
+    /// Its name without dashes.
+    pub name: &'static str,
+    /// Shown in `--help`; `None` for flags without a value.
+    pub default: Option<&'static str>,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+const fn flag(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, default: Some(default), help }
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Flag {
+    Flag { name, default: None, help }
+}
+
+/// Every flag, in the order of `--help`.
+pub const FLAGS: &[Flag] = &[
+    flag("name", "default", "this member's name"),
+    flag("data-dir", "${name}.etcd", "where this member keeps its data"),
+    flag("listen-client-urls", "http://localhost:2379", "comma-separated URLs to serve clients on"),
+    flag("advertise-client-urls", "http://localhost:2379", "comma-separated URLs told to clients"),
+    flag("listen-peer-urls", "http://localhost:2380", "comma-separated URLs to serve other members on"),
+    flag("initial-advertise-peer-urls", "http://localhost:2380", "this member's URLs told to other members"),
+    flag("initial-cluster", "default=http://localhost:2380", "all members at bootstrap: name=URL,name=URL"),
+    flag("initial-cluster-state", "new", "'new' to bootstrap, 'existing' to join"),
+    flag("initial-cluster-token", "etcd-cluster", "keeps clusters with the same URLs apart"),
+    flag("heartbeat-interval", "100", "milliseconds between a leader's heartbeats"),
+    flag("election-timeout", "1000", "milliseconds without a leader before a member campaigns"),
+    flag("snapshot-count", "10000", "applied entries between checkpoints"),
+    flag("max-wals", "5", "spare log segments kept; 0 keeps every segment"),
+    flag("quota-backend-bytes", "0", "storage quota; 0 for 2 GiB, negative for none"),
+    flag("max-txn-ops", "128", "operations in one transaction"),
+    flag("max-request-bytes", "1572864", "bytes of one request"),
+    flag("log-level", "info", "debug, info, warn, error"),
+    flag("log-format", "json", "json or console"),
+    flag("trace-file", "", "write this process's observations to a file, one a line"),
+    switch("unsafe-no-fsync", "do not sync the disk: data is lost when the machine fails"),
+    switch("version", "print the version and exit"),
+    switch("help", "print this and exit"),
+];
+
+/// Names that are never read from a variable.
+const NO_VARIABLE: [&str; 2] = ["version", "help"];
+
+/// Values by flag name, and what deserves a warning.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Raw values; a switch holds `true` or `false`.
+    pub values: BTreeMap<&'static str, String>,
+    /// One line each.
+    pub warnings: Vec<String>,
+}
+
+fn find(name: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.name == name)
+}
+
+/// Reads arguments (without the program's name) and environment variables. Errors are one line.
+pub fn read(
+    arguments: impl IntoIterator<Item = String>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Given, String> {
+    let mut given = Given::default();
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        let Some(body) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else {
+            return Err(format!("unexpected argument {argument:?}; flags begin with --"));
+        };
+        let (name, value) = match body.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_string())),
+            None => (body, None),
+        };
+        let Some(flag) = find(name) else {
+            return Err(format!(
+                "unknown flag --{name}; did you mean --{}? see etched --help",
+                nearest(name)
+            ));
+        };
+        let value = match (flag.default, value) {
+            (_, Some(value)) => value,
+            (None, None) => "true".to_string(),
+            (Some(_), None) => match arguments.next() {
+                Some(value) => value,
+                None => return Err(format!("flag --{name} needs a value: --{name}=VALUE")),
+            },
+        };
+        if flag.default.is_none() && !matches!(value.as_str(), "true" | "false") {
+            return Err(format!("flag --{name} takes true or false, not {value:?}"));
+        }
+        given.values.insert(flag.name, value);
+    }
+    read_variables(&mut given, variables)?;
+    Ok(given)
+}
+
+fn read_variables(
+    given: &mut Given,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), String> {
+    for (variable, value) in variables {
+        let Some(rest) = variable.strip_prefix("ETCD_") else { continue };
+        let name = rest.to_ascii_lowercase().replace('_', "-");
+        match find(&name) {
+            Some(flag) if !NO_VARIABLE.contains(&flag.name) => {
+                if given.values.contains_key(flag.name) {
+                    return Err(format!("{variable} and --{name} set the same thing; remove one of them"));
+                }
+                given.values.insert(flag.name, value);
+            }
+            _ => given.warnings.push(format!("unrecognized environment variable {variable}")),
+        }
+    }
+    Ok(())
+}
+
+/// The flag whose name is closest to `name`.
+pub fn nearest(name: &str) -> &'static str {
+    FLAGS.iter().min_by_key(|flag| distance(name, flag.name)).map_or("help", |flag| flag.name)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The text of `--help`.
+pub fn help() -> String {
+    let mut text = String::from(
+        "etched: an etcd-compatible replicated key-value store\n\nUsage:\n  etched [flags]\n  \
+         etched util log dump DIR\n  etched util checkpoint dump DIR\n\nFlags:\n",
+    );
+    for flag in FLAGS {
+        let name = match flag.default {
+            Some(default) if !default.is_empty() => format!("--{} '{default}'", flag.name),
+            Some(_) => format!("--{} FILE", flag.name),
+            None => format!("--{}", flag.name),
+        };
+        text.push_str(&format!("  {name}\n      {}\n", flag.help));
+    }
+    text.push_str("\nEvery flag but version and help can be given as ETCD_<NAME> with _ for -.\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Given, String> {
+        let arguments = arguments.iter().map(|one| one.to_string());
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        read(arguments, variables)
+    }
+
+    #[test]
+    fn all_spellings_and_the_last_one_wins() {
+        let given = values(&["-name", "a", "--name=b", "--max-wals", "0", "--unsafe-no-fsync"], &[]);
+        let given = given.expect("valid");
+        assert_eq!(given.values["name"], "b");
+        assert_eq!(given.values["max-wals"], "0");
+        assert_eq!(given.values["unsafe-no-fsync"], "true");
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let error = values(&["--nmae=x"], &[]).expect_err("unknown");
+        assert!(error.contains("--nmae") && error.contains("did you mean --name"), "{error}");
+        let error = values(&["--name"], &[]).expect_err("no value");
+        assert!(error.contains("--name=VALUE"), "{error}");
+        let error = values(&["x"], &[]).expect_err("no flag");
+        assert!(error.contains("unexpected argument"), "{error}");
+    }
+
+    #[test]
+    fn variables_count_conflict_and_warn() {
+        let given =
+            values(&[], &[("ETCD_DATA_DIR", "/x"), ("ETCD_WHAT", "1"), ("PATH", "p")]).expect("valid");
+        assert_eq!(given.values["data-dir"], "/x");
+        assert_eq!(given.warnings, ["unrecognized environment variable ETCD_WHAT"]);
+        let error = values(&["--name=a"], &[("ETCD_NAME", "b")]).expect_err("both");
+        assert!(error.contains("ETCD_NAME") && error.contains("--name"), "{error}");
+    }
+}

@@ -1,0 +1,234 @@
+//! Raw flag values into a checked configuration.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::flags::{FLAGS, Given};
+use crate::node::{InitialMember, NodeConfig};
+use crate::types::limits;
+
+/// Everything the program is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For the node.
+    pub node: NodeConfig,
+    /// Where the data is.
+    pub data_dir: PathBuf,
+    /// Addresses (`host:port`) to serve clients on.
+    pub listen_client: Vec<String>,
+    /// Whether syncs are real.
+    pub sync: bool,
+    /// `debug`, `info`, `warn` or `error`.
+    pub log_level: String,
+    /// JSON or console lines.
+    pub log_json: bool,
+    /// Where observations go, if anywhere.
+    pub trace_file: Option<PathBuf>,
+}
+
+/// Checks raw values. Errors are one line that says what to do.
+pub fn parse(given: &Given) -> Result<Options, String> {
+    let name = text(given, "name");
+    let peer_urls = urls(given, "initial-advertise-peer-urls")?;
+    let initial_cluster = initial_cluster(given, &name, &peer_urls)?;
+    check_own_urls(&initial_cluster, &name, &peer_urls)?;
+    let heartbeat_interval_ms = number(given, "heartbeat-interval", 1, limits::MAX_ELECTION_TIMEOUT_MS)?;
+    let election_timeout_ms = number(given, "election-timeout", 1, limits::MAX_ELECTION_TIMEOUT_MS)?;
+    if election_timeout_ms < limits::MIN_ELECTION_HEARTBEATS * heartbeat_interval_ms {
+        return Err(format!(
+            "--election-timeout[{election_timeout_ms}ms] should be at least as 5 times as \
+             --heartbeat-interval[{heartbeat_interval_ms}ms]"
+        ));
+    }
+    match text(given, "initial-cluster-state").as_str() {
+        "new" => {}
+        "existing" => {
+            return Err("joining an existing cluster is not offered yet; bootstrap with \
+                        --initial-cluster-state=new"
+                .to_string());
+        }
+        other => return Err(format!("--initial-cluster-state is new or existing, not {other:?}")),
+    }
+    let listen_peer = addresses(given, "listen-peer-urls")?;
+    let quota: i64 = number(given, "quota-backend-bytes", i64::MIN, i64::MAX)?;
+    let node = NodeConfig {
+        initial_cluster_token: text(given, "initial-cluster-token"),
+        listen_peer,
+        advertise_client_urls: urls(given, "advertise-client-urls")?,
+        heartbeat_interval_ms,
+        election_timeout_ms,
+        snapshot_count: number(given, "snapshot-count", 1, u64::MAX)?,
+        max_wals: number(given, "max-wals", 0, u64::MAX)?,
+        quota_bytes: if quota == 0 { limits::QUOTA_BYTES } else { quota },
+        max_txn_ops: number(given, "max-txn-ops", 1, usize::MAX)?,
+        max_request_bytes: number(given, "max-request-bytes", 1, u32::MAX as usize)?,
+        ..NodeConfig::new(&name, initial_cluster)
+    };
+    let log_level = one_of(given, "log-level", &["debug", "info", "warn", "error", "panic", "fatal"])?;
+    let log_json = one_of(given, "log-format", &["json", "console"])? == "json";
+    let data_dir = given.values.get("data-dir").cloned().unwrap_or_else(|| format!("{name}.etcd"));
+    let trace_file = given.values.get("trace-file").filter(|file| !file.is_empty()).map(PathBuf::from);
+    Ok(Options {
+        node,
+        data_dir: PathBuf::from(data_dir),
+        listen_client: addresses(given, "listen-client-urls")?,
+        sync: text(given, "unsafe-no-fsync") != "true",
+        log_level,
+        log_json,
+        trace_file,
+    })
+}
+
+fn text(given: &Given, name: &str) -> String {
+    let default = FLAGS.iter().find(|flag| flag.name == name).and_then(|flag| flag.default);
+    given.values.get(name).map_or(default.unwrap_or("false"), String::as_str).to_string()
+}
+
+fn number<T: FromStr + PartialOrd + Display>(
+    given: &Given,
+    name: &str,
+    low: T,
+    high: T,
+) -> Result<T, String> {
+    let value = text(given, name);
+    match value.parse::<T>() {
+        Ok(number) if number >= low && number <= high => Ok(number),
+        _ => Err(format!("--{name} is a whole number from {low} to {high}, not {value:?}")),
+    }
+}
+
+fn one_of(given: &Given, name: &str, allowed: &[&str]) -> Result<String, String> {
+    let value = text(given, name);
+    if allowed.contains(&value.as_str()) {
+        return Ok(value);
+    }
+    Err(format!("--{name} is one of {}, not {value:?}", allowed.join(", ")))
+}
+
+/// Comma-separated URLs, checked.
+fn urls(given: &Given, name: &str) -> Result<Vec<String>, String> {
+    let value = text(given, name);
+    let urls: Vec<String> = value.split(',').map(|url| url.trim().to_string()).collect();
+    for url in &urls {
+        host_and_port(name, url)?;
+    }
+    Ok(urls)
+}
+
+/// The same as addresses to listen on: an IP address or localhost only.
+fn addresses(given: &Given, name: &str) -> Result<Vec<String>, String> {
+    let mut addresses = Vec::new();
+    for url in urls(given, name)? {
+        let (host, port) = host_and_port(name, &url)?;
+        let plain = host.trim_start_matches('[').trim_end_matches(']');
+        if host != "localhost" && plain.parse::<std::net::IpAddr>().is_err() {
+            return Err(format!("--{name}: {url} needs an IP address or localhost to listen on, not a name"));
+        }
+        addresses.push(format!("{host}:{port}"));
+    }
+    Ok(addresses)
+}
+
+fn host_and_port<'a>(name: &str, url: &'a str) -> Result<(&'a str, u16), String> {
+    let Some(rest) = url.strip_prefix("http://") else {
+        let why = if url.starts_with("https://") { "https is not offered yet" } else { "it needs http://" };
+        return Err(format!("--{name}: {url:?} cannot be used, {why}; give it as http://HOST:PORT"));
+    };
+    let bad = || format!("--{name}: {url:?} is not of the form http://HOST:PORT");
+    let (host, port) = rest.rsplit_once(':').ok_or_else(bad)?;
+    if host.is_empty() || host.contains('/') {
+        return Err(bad());
+    }
+    Ok((host, port.parse().map_err(|_| bad())?))
+}
+
+/// `name=URL,name=URL`; a name may come more than once, with a further URL each time. Without the
+/// flag the cluster is this member alone.
+fn initial_cluster(given: &Given, name: &str, own: &[String]) -> Result<Vec<InitialMember>, String> {
+    let Some(value) = given.values.get("initial-cluster") else {
+        return Ok(vec![InitialMember { name: name.to_string(), peer_urls: own.to_vec() }]);
+    };
+    let mut members: Vec<InitialMember> = Vec::new();
+    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let Some((name, url)) = part.split_once('=') else {
+            return Err(format!("--initial-cluster: {part:?} is not of the form name=http://HOST:PORT"));
+        };
+        host_and_port("initial-cluster", url)?;
+        match members.iter_mut().find(|member| member.name == name) {
+            Some(member) => member.peer_urls.push(url.to_string()),
+            None => {
+                members.push(InitialMember { name: name.to_string(), peer_urls: vec![url.to_string()] });
+            }
+        }
+    }
+    if members.is_empty() {
+        return Err("--initial-cluster names nobody; give it as name=http://HOST:PORT,...".to_string());
+    }
+    Ok(members)
+}
+
+/// This member's URLs in `--initial-cluster` and in `--initial-advertise-peer-urls` are the same.
+fn check_own_urls(cluster: &[InitialMember], name: &str, own: &[String]) -> Result<(), String> {
+    let Some(member) = cluster.iter().find(|member| member.name == name) else {
+        return Err(format!("--initial-cluster does not name this member; add {name}={}", own.join(",")));
+    };
+    let (mut listed, mut told) = (member.peer_urls.clone(), own.to_vec());
+    listed.sort();
+    told.sort();
+    if listed == told {
+        return Ok(());
+    }
+    Err(format!(
+        "--initial-cluster has {name}={} but --initial-advertise-peer-urls is {}; make them the same",
+        listed.join(","),
+        told.join(",")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::flags::read;
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<Options, String> {
+        parse(&read(arguments.iter().map(|one| one.to_string()), []).expect("known flags"))
+    }
+
+    #[test]
+    fn without_flags_it_is_one_member_on_localhost() {
+        let options = options(&[]).expect("valid");
+        assert_eq!(options.data_dir, PathBuf::from("default.etcd"));
+        assert_eq!(options.listen_client, ["localhost:2379"]);
+        assert_eq!(options.node.listen_peer, ["localhost:2380"]);
+        assert_eq!(options.node.initial_cluster.len(), 1);
+        assert!(options.sync);
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let cases: [(&[&str], &str); 8] = [
+            (&["--listen-client-urls=localhost:2379"], "http://HOST:PORT"),
+            (&["--listen-client-urls=http://example.com:2379"], "IP address or localhost"),
+            (&["--listen-peer-urls=https://127.0.0.1:1"], "https is not offered yet"),
+            (&["--listen-peer-urls=http://127.0.0.1:99999"], "http://HOST:PORT"),
+            (&["--election-timeout=400"], "at least as 5 times"),
+            (&["--max-txn-ops=x"], "whole number"),
+            (&["--initial-cluster=a=http://127.0.0.1:1"], "does not name this member"),
+            (&["--log-format=xml"], "json, console"),
+        ];
+        for (arguments, part) in cases {
+            let error = options(arguments).expect_err(part);
+            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn own_urls_must_agree() {
+        let cluster = "--initial-cluster=a=http://127.0.0.1:1,b=http://127.0.0.1:2";
+        let error = options(&["--name=a", cluster]).expect_err("they differ");
+        assert!(error.contains("make them the same"), "{error}");
+        let own = "--initial-advertise-peer-urls=http://127.0.0.1:1";
+        assert_eq!(options(&["--name=a", cluster, own]).expect("valid").node.initial_cluster.len(), 2);
+    }
+}
