@@ -1,3 +1,12 @@
-//! The simulator.
+//! The simulator: the madsim world in which unchanged Etched nodes run, and all that drives and
+//! judges them.
+
+#[cfg(not(madsim))]
+compile_error!(
+    "the simulator needs `--cfg madsim`. The committed .cargo/config.toml sets it: run cargo \
+     inside the repository (not with --manifest-path from elsewhere), and do not set RUSTFLAGS, \
+     which replaces the committed flags (or add `--cfg madsim` to it)."
+);
 
 pub mod check;
+pub mod world;

@@ -1,0 +1,213 @@
+//! One agenda of everything that will happen, in true time, with cancellable entries; each node's
+//! sleepers wait in a queue of the node's own clock and only its head stands in the agenda.
+//!
+//! madsim's timers cannot be cancelled and its `Sleep` adds one more on every poll, so it is used
+//! for a single purpose: to wake the driver task at the head of the agenda. Deadlines are exact to
+//! the nanosecond: `Sleep::reset` has no lower bound, unlike madsim's 1 ms for `sleep`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use madsim::time::TimeHandle;
+
+use super::Inner;
+use super::clock::NodeClock;
+use super::net::PipeId;
+
+/// What the agenda holds.
+pub(super) enum Event {
+    /// The head of a node's sleepers is due.
+    Sleepers(u32),
+    /// The head of a pipe arrives.
+    Pipe(PipeId),
+    /// Anything else, rare.
+    Call(Box<dyn FnOnce(&Arc<Inner>) + Send>),
+}
+
+/// Place in the agenda: true time, then order of insertion.
+pub(super) type Key = (u64, u64);
+
+struct NodeQueue {
+    clock: NodeClock,
+    sleepers: BTreeMap<Key, Waker>,
+    armed: Option<Key>,
+}
+
+/// The agenda and the clocks.
+pub(super) struct Timers {
+    time: TimeHandle,
+    agenda: BTreeMap<Key, Event>,
+    nodes: Vec<NodeQueue>,
+    next_seq: u64,
+    /// madsim timers that will still wake the driver.
+    outstanding: BTreeSet<u64>,
+    driver: Option<Waker>,
+    driving: bool,
+}
+
+impl Timers {
+    pub(super) fn new(time: TimeHandle) -> Timers {
+        Timers {
+            time,
+            agenda: BTreeMap::new(),
+            nodes: Vec::new(),
+            next_seq: 0,
+            outstanding: BTreeSet::new(),
+            driver: None,
+            driving: false,
+        }
+    }
+
+    fn seq(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq
+    }
+
+    /// True time in nanoseconds since the start of the world.
+    fn true_now(&self) -> u64 {
+        self.time.elapsed().as_nanos() as u64
+    }
+
+    pub(super) fn add_node(&mut self, clock: NodeClock) {
+        self.nodes.push(NodeQueue { clock, sleepers: BTreeMap::new(), armed: None });
+    }
+
+    pub(super) fn clock(&self, node: u32) -> &NodeClock {
+        &self.nodes[node as usize].clock
+    }
+
+    /// Adds an event; past times mean "as soon as possible".
+    pub(super) fn add(&mut self, at_ns: u64, event: Event) -> Key {
+        let key = (at_ns, self.seq());
+        self.agenda.insert(key, event);
+        if !self.driving {
+            self.arm();
+        }
+        key
+    }
+
+    pub(super) fn cancel(&mut self, key: Key) {
+        self.agenda.remove(&key);
+    }
+
+    /// Registers a sleeper at `deadline_ns` of the node's own clock.
+    pub(super) fn add_sleeper(&mut self, node: u32, deadline_ns: u64, waker: Waker) -> Key {
+        let key = (deadline_ns, self.seq());
+        let queue = &mut self.nodes[node as usize];
+        let is_head = queue.sleepers.first_key_value().is_none_or(|(head, _)| key < *head);
+        queue.sleepers.insert(key, waker);
+        if is_head {
+            self.rearm_node(node);
+        }
+        key
+    }
+
+    pub(super) fn update_sleeper(&mut self, node: u32, key: Key, waker: &Waker) {
+        if let Some(held) = self.nodes[node as usize].sleepers.get_mut(&key)
+            && !held.will_wake(waker)
+        {
+            *held = waker.clone();
+        }
+    }
+
+    pub(super) fn remove_sleeper(&mut self, node: u32, key: Key) -> Option<Waker> {
+        self.nodes[node as usize].sleepers.remove(&key)
+    }
+
+    /// Changes a clock and re-bases the head of the node's sleepers.
+    pub(super) fn change_clock(&mut self, node: u32, change: impl FnOnce(&mut NodeClock, u64)) {
+        let now = self.true_now();
+        change(&mut self.nodes[node as usize].clock, now);
+        self.rearm_node(node);
+    }
+
+    fn rearm_node(&mut self, node: u32) {
+        let queue = &mut self.nodes[node as usize];
+        let old = queue.armed.take();
+        let at = queue.sleepers.first_key_value().map(|(head, _)| queue.clock.true_time_of(head.0));
+        if let Some(key) = old {
+            self.cancel(key);
+        }
+        if let Some(at) = at {
+            let key = self.add(at, Event::Sleepers(node));
+            self.nodes[node as usize].armed = Some(key);
+        }
+    }
+
+    /// The sleepers of `node` that are due now.
+    pub(super) fn due_sleepers(&mut self, node: u32) -> Vec<Waker> {
+        let now = self.true_now();
+        let queue = &mut self.nodes[node as usize];
+        queue.armed = None;
+        let local = queue.clock.local(now);
+        let mut due = Vec::new();
+        while let Some(entry) = queue.sleepers.first_entry()
+            && entry.key().0 <= local
+        {
+            due.push(entry.remove());
+        }
+        self.rearm_node(node);
+        due
+    }
+
+    fn due(&mut self) -> Option<Event> {
+        let now = self.true_now();
+        let entry = self.agenda.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Makes sure that madsim wakes the driver no later than the head of the agenda.
+    fn arm(&mut self) {
+        let (Some(waker), Some((&(at, _), _))) = (&self.driver, self.agenda.first_key_value()) else {
+            return;
+        };
+        if self.outstanding.first().is_some_and(|earliest| *earliest <= at) {
+            return;
+        }
+        let instant = self.time.now_instant();
+        let mut sleep = pin!(self.time.sleep_until(instant));
+        let wait = Duration::from_nanos(at.saturating_sub(self.true_now()));
+        sleep.as_mut().reset(instant + wait);
+        if sleep.poll(&mut Context::from_waker(waker)).is_ready() {
+            waker.wake_by_ref();
+        } else {
+            self.outstanding.insert(at);
+        }
+    }
+}
+
+/// Runs the agenda. The world has exactly one such task.
+pub(super) async fn drive(inner: Arc<Inner>) {
+    std::future::poll_fn(|cx| {
+        {
+            let mut timers = inner.timers();
+            timers.driving = true;
+            if !timers.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                timers.driver = Some(cx.waker().clone());
+            }
+            let now = timers.true_now();
+            timers.outstanding = timers.outstanding.split_off(&(now + 1));
+        }
+        loop {
+            let event = inner.timers().due();
+            match event {
+                None => break,
+                Some(Event::Sleepers(node)) => {
+                    let due = inner.timers().due_sleepers(node);
+                    due.into_iter().for_each(Waker::wake);
+                }
+                Some(Event::Pipe(id)) => super::net::deliver(&inner, id),
+                Some(Event::Call(call)) => call(&inner),
+            }
+        }
+        let mut timers = inner.timers();
+        timers.driving = false;
+        timers.arm();
+        Poll::<()>::Pending
+    })
+    .await;
+}
