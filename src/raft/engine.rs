@@ -15,6 +15,7 @@ use super::machine::{ApplySink, Core, Limits, Machine, Shared};
 use super::network::{self, Network};
 use super::peer::{self, Local, Peers};
 use super::rounds::Rounds;
+use super::snapshot::SnapshotMeta;
 use super::{background, status};
 use crate::checkpoint::{Checkpoint, Loaded};
 use crate::runtime::channel::watch as follow;
@@ -108,14 +109,16 @@ impl<R: Runtime> Engine<R> {
         let limits = Limits { entries: settings.snapshot_count.max(1), bytes: CHECKPOINT_BYTES };
         let shared = Shared::new(core, sink, checkpoint, limits);
         let peers = Peers::new(local, net, network::addresses(&settings.members));
-        let raft = Raft::new(
+        let raft = Raft::build(
             settings.member_id,
             Arc::new(config::settings(settings.heartbeat_ms, settings.election_ms)),
             Network { peers: peers.clone(), append_patience: election },
-            LogStore::new(wal.clone(), settings.member_id),
+            LogStore::new(wal.clone(), settings.member_id, shared.durable.subscribe()),
             Machine::new(shared.clone()),
         );
         let raft = raft.await.map_err(|error| EngineError(format!("Raft cannot start: {error}")))?;
+        shared.started();
+        raft.run();
         let (stopped, _) = follow::channel(false);
         let inner = Arc::new(Inner {
             server: raft.server_metrics(),
@@ -156,7 +159,7 @@ impl<R: Runtime> Engine<R> {
 }
 
 /// The state a member starts from: its checkpoint's, or that of a new cluster.
-fn recovered(loaded: Option<Loaded>) -> Result<Core, EngineError> {
+pub(super) fn recovered(loaded: Option<Loaded>) -> Result<Core, EngineError> {
     let (state, applied, membership) = match loaded {
         None => (State::new(), None, StoredMembership::default()),
         Some(Loaded { state, applied, membership }) => {
@@ -167,7 +170,18 @@ fn recovered(loaded: Option<Loaded>) -> Result<Core, EngineError> {
     };
     // Records that a compaction before the last stop left behind are found and removed again.
     let removing = state.compact_revision() > 0;
-    Ok(Core { state, applied, membership, removed: Vec::new(), entries_since: 0, bytes_since: 0, removing })
+    let recovered =
+        SnapshotMeta { last_log_id: applied.map(config::log_id), last_membership: membership.clone() };
+    Ok(Core {
+        state,
+        applied,
+        membership,
+        removed: Vec::new(),
+        entries_since: 0,
+        bytes_since: 0,
+        removing,
+        recovered: Some(recovered),
+    })
 }
 
 /// Every member of a new cluster proposes the same first membership; whoever comes late finds it

@@ -10,6 +10,7 @@ use super::config::{self, StoredMembership, TypeConfig};
 use super::engine::Inner;
 use super::peer::{Handler, SnapshotHandler};
 use super::snapshot::{Snapshot, SnapshotData, SnapshotMeta};
+use crate::codec::envelope;
 use crate::codec::peer::{Reply, Request};
 use crate::codec::snapshot::Receiver;
 use crate::runtime::{Observation, Runtime};
@@ -133,6 +134,10 @@ impl<R: Runtime> Requests<R> {
     /// Proposes what another member's clients sent; a member that does not lead refuses, because a
     /// proposal is forwarded by one hop only.
     async fn forward(&self, envelopes: Vec<Bytes>) -> Reply {
+        // Once committed, bytes that do not decode would end every member.
+        if let Some(error) = envelopes.iter().find_map(|bytes| envelope::decode(bytes).err()) {
+            return Reply::Failed(format!("a forwarded proposal does not decode: {error}"));
+        }
         let results = envelopes.into_iter().map(|bytes| self.engine.propose_here(bytes));
         Reply::Forwarded(join_all(results).await)
     }
@@ -188,6 +193,10 @@ impl<R: Runtime> Incoming<R> {
         let begun = self.begun.take().ok_or("the end of a snapshot that did not begin")?;
         let whole = begun.whole.ok_or("the snapshot ended before its last piece")?;
         let (digest, records) = (whole.digest, whole.records);
+        if Some(whole.meta.applied) != begun.last {
+            let (found, said) = (whole.meta.applied, begun.last);
+            return Err(format!("the snapshot is of {found:?}, but began as one of {said:?}"));
+        }
         let meta = whole.meta.state;
         let restored = R::spawn_blocking("restore snapshot", move || {
             State::restore(meta, records.into_iter()).map_err(|error| error.to_string())

@@ -4,12 +4,14 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 
 use super::config::{self, Entry, LogId, RaftVote, TypeConfig};
 use crate::runtime::Runtime;
-use crate::types::LogEntry;
+use crate::runtime::channel::watch as follow;
+use crate::types::{LogEntry, LogPosition};
 use crate::wal::Wal;
 
 /// Payload bytes of one read for replication.
@@ -20,11 +22,13 @@ const READ_BYTES: usize = 1024 * 1024;
 pub(super) struct LogStore<R: Runtime> {
     wal: Wal<R>,
     member_id: u64,
+    /// What a durable checkpoint holds.
+    durable: follow::Receiver<Option<LogPosition>>,
 }
 
 impl<R: Runtime> LogStore<R> {
-    pub fn new(wal: Wal<R>, member_id: u64) -> Self {
-        LogStore { wal, member_id }
+    pub fn new(wal: Wal<R>, member_id: u64, durable: follow::Receiver<Option<LogPosition>>) -> Self {
+        LogStore { wal, member_id, durable }
     }
 
     async fn entries(&self, start: u64, end: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
@@ -34,17 +38,36 @@ impl<R: Runtime> LogStore<R> {
         };
         entries.into_iter().map(convert).collect()
     }
+
+    /// All entries from `start` to `end` or the log's end, read piece by piece.
+    fn stream(self, start: u64, end: u64) -> impl Stream<Item = io::Result<Entry>> + Send {
+        let pieces = stream::unfold((self, start), move |(store, start)| async move {
+            if start >= end {
+                return None;
+            }
+            let (piece, next) = match store.entries(start, end, READ_BYTES).await {
+                Ok(entries) if entries.is_empty() => return None,
+                Ok(entries) => {
+                    let next = start + entries.len() as u64;
+                    (entries.into_iter().map(Ok).collect(), next)
+                }
+                Err(error) => (vec![Err(error)], end),
+            };
+            Some((stream::iter(piece), (store, next)))
+        });
+        pieces.flatten()
+    }
 }
 
 /// An index range as start and exclusive end; open ends reach to the log's.
 fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
     let start = match range.start_bound() {
         Bound::Included(start) => *start,
-        Bound::Excluded(start) => start + 1,
+        Bound::Excluded(start) => start.saturating_add(1),
         Bound::Unbounded => 0,
     };
     let end = match range.end_bound() {
-        Bound::Included(end) => end + 1,
+        Bound::Included(end) => end.saturating_add(1),
         Bound::Excluded(end) => *end,
         Bound::Unbounded => u64::MAX,
     };
@@ -57,7 +80,17 @@ impl<R: Runtime> RaftLogReader<TypeConfig<R>> for LogStore<R> {
         range: B,
     ) -> io::Result<Vec<Entry>> {
         let (start, end) = bounds(&range);
-        self.entries(start, end, usize::MAX).await
+        // Whoever asks for a range with purged entries gets the rest.
+        let first = self.wal.purged().map_or(0, |purged| purged.index + 1);
+        self.clone().stream(start.max(first), end).try_collect().await
+    }
+
+    async fn entries_stream<B: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: B,
+    ) -> impl Stream<Item = io::Result<Entry>> + OptionalSend {
+        let (start, end) = bounds(&range);
+        Box::pin(self.clone().stream(start, end))
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<RaftVote>> {
@@ -115,10 +148,18 @@ impl<R: Runtime> RaftLogStorage<TypeConfig<R>> for LogStore<R> {
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
-        self.wal.truncate_after(last.as_ref().map(config::position)).await
+        let after = last.as_ref().map(config::position);
+        if self.wal.last().map(|at| at.index) <= after.map(|at| at.index) {
+            return Ok(());
+        }
+        self.wal.truncate_after(after).await
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        let covered = self.durable.borrow().is_some_and(|durable| upto.index <= durable.index);
+        if !covered {
+            R::crash(&format!("the log would be purged up to {upto}, which no durable checkpoint holds"));
+        }
         self.wal.purge(config::position(&upto)).await
     }
 }

@@ -2,12 +2,15 @@
 //! of the state.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 
+use super::applied::Applied as AppliedIndex;
 use super::config::{self, Entry, LogId, Nothing, StoredMembership, TypeConfig};
 use super::snapshot::{Builder, Snapshot, SnapshotData, SnapshotMeta};
 use crate::checkpoint::Checkpoint;
@@ -63,11 +66,17 @@ pub(super) struct Core {
     pub bytes_since: u64,
     /// Whether compaction left records to remove.
     pub removing: bool,
+    /// What the checkpoint held at the start, until openraft runs: entries that are applied again
+    /// during recovery are not in it, and must not be purged as if they were.
+    pub recovered: Option<SnapshotMeta>,
 }
 
 /// The machine's shared part; clones are handles.
 pub(super) struct Shared<R: Runtime> {
     core: Mutex<Core>,
+    /// Held from a change of the state until the sink has it, so that no older view can follow a
+    /// newer one. Locked before `core`.
+    publishing: Mutex<()>,
     pub sink: Arc<dyn ApplySink>,
     /// Locked before `core`, and across a save: one writer at a time.
     pub checkpoint: tokio::sync::Mutex<Checkpoint<R>>,
@@ -77,21 +86,46 @@ pub(super) struct Shared<R: Runtime> {
     pub compacted: Notify,
     limits: Limits,
     /// Index of the last applied entry, after it became visible.
-    pub applied: follow::Sender<Option<u64>>,
+    pub applied: AppliedIndex,
+    /// The last position that a durable checkpoint holds; the log is purged only up to there.
+    pub durable: follow::Sender<Option<LogPosition>>,
 }
 
 impl<R: Runtime> Shared<R> {
     pub fn new(core: Core, sink: Arc<dyn ApplySink>, checkpoint: Checkpoint<R>, limits: Limits) -> Arc<Self> {
-        let (applied, _) = follow::channel(core.applied.map(|position| position.index));
+        let applied = AppliedIndex::new(core.applied.map(|position| position.index));
+        let (durable, _) = follow::channel(core.applied);
         Arc::new(Shared {
             core: Mutex::new(core),
+            publishing: Mutex::new(()),
             sink,
             checkpoint: tokio::sync::Mutex::new(checkpoint),
             due: Notify::new(),
             compacted: Notify::new(),
             limits,
             applied,
+            durable,
         })
+    }
+
+    /// openraft runs from here on: the state as it is now counts as a snapshot.
+    pub fn started(&self) {
+        self.core().recovered = None;
+    }
+
+    /// Notes that a checkpoint up to `position` is durable.
+    pub fn saved(&self, position: LogPosition) {
+        self.durable.send_if_modified(|durable| {
+            let later = durable.is_none_or(|durable| durable.index < position.index);
+            if later {
+                *durable = Some(position);
+            }
+            later
+        });
+    }
+
+    fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn core(&self) -> MutexGuard<'_, Core> {
@@ -100,7 +134,8 @@ impl<R: Runtime> Shared<R> {
 
     /// One bounded step of background compaction; says whether more is left.
     pub fn remove_some(&self) -> bool {
-        let view = {
+        let _publishing = self.publishing();
+        let (view, more) = {
             let mut core = self.core();
             if !core.removing {
                 return false;
@@ -108,11 +143,11 @@ impl<R: Runtime> Shared<R> {
             let removal = core.state.remove_some(REMOVAL_STEP);
             core.removed.extend(removal.removed);
             core.removing = removal.more;
-            core.state.view()
+            (core.state.view(), removal.more)
         };
         // Readers let go of what was removed.
         self.sink.installed(view);
-        self.core().removing
+        more
     }
 }
 
@@ -127,16 +162,18 @@ impl<R: Runtime> Machine<R> {
     }
 
     /// Applies a few entries, shows them, and tells openraft.
-    fn apply_batch(&self, batch: Vec<EntryResponder<TypeConfig<R>>>) -> io::Result<()> {
+    fn apply_batch(&self, batch: Vec<EntryResponder<TypeConfig<R>>>) {
+        let _publishing = self.shared.publishing();
         let mut done = Vec::with_capacity(batch.len());
         let mut responders = Vec::with_capacity(batch.len());
         let mut observations = Vec::new();
         let (view, last) = {
             let mut core = self.shared.core();
+            let compact_revision = core.state.compact_revision();
             for (entry, responder) in batch {
                 responders.extend(responder);
                 let hash = if R::observing() { hash_of(&entry) } else { 0 };
-                let (position, applied) = core.apply(entry)?;
+                let (position, applied) = apply::<R>(&mut core, entry);
                 observations.push((
                     position,
                     hash,
@@ -145,6 +182,7 @@ impl<R: Runtime> Machine<R> {
                 ));
                 done.extend(applied);
             }
+            core.removing |= core.state.compact_revision() != compact_revision;
             self.ring(&core);
             (core.state.view(), core.applied)
         };
@@ -153,12 +191,12 @@ impl<R: Runtime> Machine<R> {
         }
         self.observe(observations, &view);
         self.shared.sink.applied(done, view);
-        let index = last.map(|position| position.index);
-        self.shared.applied.send_if_modified(|applied| std::mem::replace(applied, index) != index);
+        if let Some(position) = last {
+            self.shared.applied.advance(position.index);
+        }
         for responder in responders {
             responder.send(Nothing);
         }
-        Ok(())
     }
 
     /// Wakes who has work after a batch.
@@ -184,40 +222,56 @@ impl<R: Runtime> Machine<R> {
     }
 }
 
-impl Core {
-    /// Applies one entry. Bytes that cannot be decoded were never proposed by this software: the
-    /// log is not what the cluster agreed on, and the node must not go on.
-    fn apply(&mut self, entry: Entry) -> io::Result<(LogPosition, Option<AppliedEntry>)> {
-        let position = config::position(&entry.log_id);
-        let mut done = None;
-        match entry.payload {
-            EntryPayload::Blank => {}
-            EntryPayload::Membership(membership) => {
-                self.membership = StoredMembership::new(Some(entry.log_id), membership);
-            }
-            EntryPayload::Normal(proposal) => {
-                let decoded = envelope::decode(&proposal.0).map_err(|error| {
-                    let place = format!("log entry {} of term {}", position.index, position.term);
-                    io::Error::new(io::ErrorKind::InvalidData, format!("{place} cannot be applied: {error}"))
-                })?;
-                let compact_revision = self.state.compact_revision();
-                let applied = self.state.apply(&decoded);
-                self.removing |= self.state.compact_revision() != compact_revision;
-                self.bytes_since += proposal.0.len() as u64;
-                done = Some(AppliedEntry { position, request_id: decoded.request_id, applied });
-            }
+/// Applies one entry. Bytes that cannot be decoded were never proposed by this software, and a
+/// panic means a state nobody knows: the node must not go on, and nothing of the batch is shown.
+fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<AppliedEntry>) {
+    let position = config::position(&entry.log_id);
+    let mut done = None;
+    match entry.payload {
+        EntryPayload::Blank => {}
+        EntryPayload::Membership(membership) => {
+            core.membership = StoredMembership::new(Some(entry.log_id), membership);
         }
-        self.applied = Some(position);
-        self.entries_since += 1;
-        Ok((position, done))
+        EntryPayload::Normal(proposal) => {
+            let place = || format!("log entry {} of term {}", position.index, position.term);
+            let decoded = envelope::decode(&proposal.0)
+                .unwrap_or_else(|error| R::crash(&format!("{} cannot be applied: {error}", place())));
+            let request_id = decoded.request_id;
+            let compact_revision = core.state.compact_revision();
+            let applied = catch_unwind(AssertUnwindSafe(|| core.state.apply(&decoded)))
+                .unwrap_or_else(|_| R::crash(&format!("applying {} panicked ({request_id:?})", place())));
+            if core.state.compact_revision() != compact_revision {
+                R::observe(Observation::Compacted { revision: core.state.compact_revision() });
+            }
+            core.bytes_since += proposal.0.len() as u64;
+            done = Some(AppliedEntry { position, request_id, applied });
+        }
     }
+    core.applied = Some(position);
+    core.entries_since += 1;
+    (position, done)
+}
 
+impl Core {
     pub fn snapshot_meta(&self) -> SnapshotMeta {
         SnapshotMeta {
             last_log_id: self.applied.map(config::log_id),
             last_membership: self.membership.clone(),
         }
     }
+}
+
+/// Lets the other tasks run once.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn hash_of(entry: &Entry) -> u64 {
@@ -241,10 +295,15 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
         while let Some(entry) = entries.next().await {
             batch.push(entry?);
             if batch.len() == BATCH {
-                self.apply_batch(std::mem::take(&mut batch))?;
+                self.apply_batch(std::mem::take(&mut batch));
+                // A long way to catch up must not keep everybody else waiting.
+                yield_now().await;
             }
         }
-        if batch.is_empty() { Ok(()) } else { self.apply_batch(batch) }
+        if !batch.is_empty() {
+            self.apply_batch(batch);
+        }
+        Ok(())
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder<R> {
@@ -261,7 +320,11 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
         let (view, digest) = (state.view(), state.digest());
         let membership = config::encode_stored(&meta.last_membership);
         let mut checkpoint = self.shared.checkpoint.lock().await;
-        checkpoint.replace(&view, position, membership).await.map_err(io::Error::other)?;
+        if let Err(error) = checkpoint.replace(&view, position, membership).await {
+            R::crash(&format!("the checkpoint cannot take the snapshot at {}: {error}", position.index));
+        }
+        self.shared.saved(position);
+        let _publishing = self.shared.publishing();
         {
             let mut core = self.shared.core();
             core.state = state;
@@ -273,10 +336,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
         }
         R::observe(Observation::SnapshotInstalled { position, digest });
         self.shared.sink.installed(view);
-        self.shared.applied.send_if_modified(|applied| {
-            *applied = Some(position.index);
-            true
-        });
+        self.shared.applied.advance(position.index);
         Ok(())
     }
 
@@ -285,7 +345,11 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
         if core.applied.is_none() {
             return Ok(None);
         }
+        let meta = core.recovered.clone().unwrap_or_else(|| core.snapshot_meta());
+        if meta.last_log_id.is_none() {
+            return Ok(None);
+        }
         let snapshot = SnapshotData { view: core.state.view(), received: None };
-        Ok(Some(Snapshot { meta: core.snapshot_meta(), snapshot }))
+        Ok(Some(Snapshot { meta, snapshot }))
     }
 }

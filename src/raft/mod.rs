@@ -6,6 +6,7 @@
 //! inside the deadline, purges only behind the durable checkpoint, and a leader shown to clients
 //! only while its lease is good.
 
+mod applied;
 mod background;
 mod channels;
 mod config;
@@ -25,3 +26,6 @@ pub use engine::{Engine, EngineConfig, EngineError};
 pub use machine::{AppliedEntry, ApplySink};
 pub use propose::ProposeError;
 pub use status::EngineStatus;
+
+#[cfg(test)]
+mod tests;

@@ -200,6 +200,9 @@ impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for Client<R> {
                 async move {
                     let reply = super::peer::within::<R>(receiver, patience).await.map_err(link_error)?;
                     let response = append_response::<R>(reply)?;
+                    if response.is_conflict() && previous.is_none() {
+                        return Err(unexpected(&Reply::Conflict));
+                    }
                     let partial =
                         matches!(&response, AppendEntriesResponse::PartialSuccess(upto) if *upto != last);
                     Ok((response.into_stream_result(previous, last), partial))

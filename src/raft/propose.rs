@@ -116,8 +116,7 @@ impl<R: Runtime> Inner<R> {
 impl<R: Runtime> Engine<R> {
     /// Waits until this member has applied `index`. Errors: NoLeader when time runs out.
     pub async fn wait_applied(&self, index: u64, deadline: Instant) -> Result<(), ProposeError> {
-        let mut applied = self.inner.shared.applied.subscribe();
-        let reached = applied.wait_for(|applied| applied.is_some_and(|applied| applied >= index));
+        let Some(reached) = self.inner.shared.applied.wait(index) else { return Ok(()) };
         match timeout::<R, _>(deadline - R::now(), reached).await {
             Some(Ok(())) => Ok(()),
             Some(Err(_)) => Err(ProposeError::Stopped),

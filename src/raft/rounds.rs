@@ -84,7 +84,7 @@ impl<R: Runtime> Engine<R> {
     async fn certified_index(&self, deadline: Instant) -> Result<Option<u64>, ProposeError> {
         let inner = &self.inner;
         if planted!(ReadIndexWithoutRound) {
-            return Ok(*inner.shared.applied.borrow());
+            return Ok(inner.shared.applied.index());
         }
         loop {
             let receiver = match inner.leader() {

@@ -46,15 +46,18 @@ impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for Builder<R> {
             (core.state.view(), core.applied, core.snapshot_meta(), std::mem::take(&mut core.removed))
         };
         let Some(position) = applied else {
-            return Err(io::Error::other("a checkpoint of nothing"));
+            // Nothing was ever applied, so nothing needs to be saved.
+            return Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } });
         };
         let membership = config::encode_stored(&meta.last_membership);
         if planted!(PurgeBeforeCheckpoint) {
+            self.shared.saved(position);
             return Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } });
         }
         if let Err(error) = checkpoint.save(&view, position, membership, removed).await {
             R::crash(&format!("the checkpoint at log index {} failed: {error}", position.index));
         }
+        self.shared.saved(position);
         Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } })
     }
 }

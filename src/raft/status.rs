@@ -26,6 +26,8 @@ pub struct EngineStatus {
     pub leader: Option<u64>,
     /// Last index of the log.
     pub last_index: Option<u64>,
+    /// Last index known to be committed.
+    pub committed_index: Option<u64>,
     /// Last applied index.
     pub applied_index: Option<u64>,
 }
@@ -38,9 +40,19 @@ impl<R: Runtime> Engine<R> {
             let server = inner.server.borrow_watched();
             (server.vote.leader_id.term, role(server.state))
         };
-        let last_index = inner.data.borrow_watched().last_log.as_ref().map(|log_id| log_id.index);
-        let applied_index = *inner.shared.applied.borrow();
-        EngineStatus { term, role, leader: inner.leader_with_lease(), last_index, applied_index }
+        let (last_index, committed_index) = {
+            let data = inner.data.borrow_watched();
+            (data.last_log.map(|at| at.index), data.local_committed.map(|at| at.index))
+        };
+        let applied_index = inner.shared.applied.index();
+        EngineStatus {
+            term,
+            role,
+            leader: inner.leader_with_lease(),
+            last_index,
+            committed_index,
+            applied_index,
+        }
     }
 
     /// Term of the current vote.
@@ -87,11 +99,20 @@ impl<R: Runtime> Inner<R> {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(R::now());
     }
 
+    /// Whether this member is a quorum by itself: then nobody else acknowledges its lease.
+    fn is_only_voter(&self) -> bool {
+        let server = self.server.borrow_watched();
+        server.membership_config.voter_ids().all(|id| id == self.local.member_id)
+    }
+
     /// The leader, if a quorum (on the leader) or the leader (elsewhere) was heard within an
     /// election time-out.
     pub fn leader_with_lease(&self) -> Option<u64> {
         let leader = self.leader()?;
         let heard = if leader == self.local.member_id {
+            if self.is_only_voter() {
+                return Some(leader);
+            }
             let data = self.data.borrow_watched();
             data.last_quorum_acked.as_ref().map(|at| (**at).to_ours())
         } else {

@@ -2,17 +2,22 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Poll, Waker};
 
 struct Shared<T> {
-    state: Mutex<Slot<T>>,
+    /// Locked after `waiting` if both are needed.
+    slot: RwLock<Slot<T>>,
+    waiting: Mutex<Waiting>,
 }
 
 struct Slot<T> {
     value: T,
     /// Grows by one with each send.
     version: u64,
+}
+
+struct Waiting {
     senders: usize,
     receivers: usize,
     /// In order of waiting; the key identifies a receiver so that it waits at most once.
@@ -21,8 +26,28 @@ struct Slot<T> {
 }
 
 impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, Slot<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Slot<T>> {
+        self.slot.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the value; wakes all who wait if `modify` says that it changed.
+    fn change(&self, modify: impl FnOnce(&mut T) -> bool) -> bool {
+        {
+            let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+            if !modify(&mut slot.value) {
+                return false;
+            }
+            slot.version += 1;
+        }
+        let waiters = std::mem::take(&mut self.lock().waiters);
+        for (_, waker) in waiters {
+            waker.wake();
+        }
+        true
     }
 }
 
@@ -42,51 +67,39 @@ pub struct Closed;
 
 /// Makes a channel that holds `value`.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
-    let slot =
-        Slot { value, version: 0, senders: 1, receivers: 1, waiters: VecDeque::new(), next_receiver: 1 };
-    let shared = Arc::new(Shared { state: Mutex::new(slot) });
+    let waiting = Waiting { senders: 1, receivers: 1, waiters: VecDeque::new(), next_receiver: 1 };
+    let slot = RwLock::new(Slot { value, version: 0 });
+    let shared = Arc::new(Shared { slot, waiting: Mutex::new(waiting) });
     (Sender(shared.clone()), Receiver { shared, id: 0, seen: 0 })
 }
 
 impl<T> Sender<T> {
     /// Replaces the value and wakes all receivers. Gives the value back when no receiver is left.
     pub fn send(&self, value: T) -> Result<(), T> {
-        let mut slot = self.0.lock();
-        if slot.receivers == 0 {
+        if self.0.lock().receivers == 0 {
             return Err(value);
         }
-        slot.value = value;
-        Self::notify(slot);
+        let mut value = value;
+        self.0.change(|current| {
+            std::mem::swap(current, &mut value);
+            true
+        });
         Ok(())
     }
 
     /// Changes the value in place and wakes all receivers if `modify` returns true.
     pub fn send_if_modified(&self, modify: impl FnOnce(&mut T) -> bool) -> bool {
-        let mut slot = self.0.lock();
-        let changed = modify(&mut slot.value);
-        if changed {
-            Self::notify(slot);
-        }
-        changed
+        self.0.change(modify)
     }
 
     /// Reads the current value.
     pub fn borrow(&self) -> Ref<'_, T> {
-        Ref(self.0.lock())
+        Ref(self.0.read())
     }
 
     /// A new receiver that has seen the current value.
     pub fn subscribe(&self) -> Receiver<T> {
         Receiver::join(&self.0, None)
-    }
-
-    fn notify(mut slot: MutexGuard<'_, Slot<T>>) {
-        slot.version += 1;
-        let waiters = std::mem::take(&mut slot.waiters);
-        drop(slot);
-        for (_, waker) in waiters {
-            waker.wake();
-        }
     }
 }
 
@@ -99,11 +112,11 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let mut slot = self.0.lock();
-        slot.senders -= 1;
-        if slot.senders == 0 {
-            let waiters = std::mem::take(&mut slot.waiters);
-            drop(slot);
+        let mut waiting = self.0.lock();
+        waiting.senders -= 1;
+        if waiting.senders == 0 {
+            let waiters = std::mem::take(&mut waiting.waiters);
+            drop(waiting);
             for (_, waker) in waiters {
                 waker.wake();
             }
@@ -111,8 +124,8 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// A borrowed value; keep it for a moment only, senders wait meanwhile.
-pub struct Ref<'a, T>(MutexGuard<'a, Slot<T>>);
+/// A borrowed value, among others; keep it for a moment only, senders wait meanwhile.
+pub struct Ref<'a, T>(RwLockReadGuard<'a, Slot<T>>);
 
 impl<T> std::ops::Deref for Ref<'_, T> {
     type Target = T;
@@ -123,12 +136,12 @@ impl<T> std::ops::Deref for Ref<'_, T> {
 
 impl<T> Receiver<T> {
     fn join(shared: &Arc<Shared<T>>, seen: Option<u64>) -> Self {
-        let mut slot = shared.lock();
-        let id = slot.next_receiver;
-        slot.next_receiver += 1;
-        slot.receivers += 1;
-        let seen = seen.unwrap_or(slot.version);
-        drop(slot);
+        let mut waiting = shared.lock();
+        let id = waiting.next_receiver;
+        waiting.next_receiver += 1;
+        waiting.receivers += 1;
+        let seen = seen.unwrap_or_else(|| shared.read().version);
+        drop(waiting);
         Receiver { shared: shared.clone(), id, seen }
     }
 
@@ -138,17 +151,19 @@ impl<T> Receiver<T> {
         let (shared, id) = (self.shared.clone(), self.id);
         let seen = &mut self.seen;
         poll_fn(move |cx| {
-            let mut slot = shared.lock();
-            if slot.version != *seen {
-                *seen = slot.version;
+            // Held while looking, so that a send after the look finds the waiter.
+            let mut waiting = shared.lock();
+            let version = shared.read().version;
+            if version != *seen {
+                *seen = version;
                 return Poll::Ready(Ok(()));
             }
-            if slot.senders == 0 {
+            if waiting.senders == 0 {
                 return Poll::Ready(Err(Closed));
             }
-            match slot.waiters.iter_mut().find(|(waiting, _)| *waiting == id) {
+            match waiting.waiters.iter_mut().find(|(waiter, _)| *waiter == id) {
                 Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => slot.waiters.push_back((id, cx.waker().clone())),
+                None => waiting.waiters.push_back((id, cx.waker().clone())),
             }
             Poll::Pending
         })
@@ -157,12 +172,12 @@ impl<T> Receiver<T> {
 
     /// Reads the current value without marking it as seen.
     pub fn borrow(&self) -> Ref<'_, T> {
-        Ref(self.shared.lock())
+        Ref(self.shared.read())
     }
 
     /// Reads the current value and marks it as seen.
     pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
-        let slot = self.shared.lock();
+        let slot = self.shared.read();
         self.seen = slot.version;
         Ref(slot)
     }
@@ -186,8 +201,8 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut slot = self.shared.lock();
-        slot.receivers -= 1;
-        slot.waiters.retain(|(waiting, _)| *waiting != self.id);
+        let mut waiting = self.shared.lock();
+        waiting.receivers -= 1;
+        waiting.waiters.retain(|(waiter, _)| *waiter != self.id);
     }
 }
