@@ -68,10 +68,10 @@ impl<R: Runtime> Engine<R> {
                 Refusal::Stopped if self.inner.is_stopped() => return Err(ProposeError::Stopped),
                 Refusal::Stopped | Refusal::NotLeader => {}
             }
-            if R::now() + RETRY >= deadline {
+            if R::now() >= deadline {
                 return Err(ProposeError::NoLeader);
             }
-            R::sleep(RETRY).await;
+            R::sleep_until(deadline.min(R::now() + RETRY)).await;
         }
     }
 }

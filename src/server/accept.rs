@@ -24,8 +24,9 @@ use crate::runtime::{Either, Listener, Runtime, Stream, Task, select, timeout};
 const HTTP2: &[u8] = b"PRI";
 /// How long a client may take to send its first bytes, and an HTTP/1.1 client its headers.
 const FIRST_BYTES: Duration = Duration::from_secs(300);
-/// How long connections may take to end once the member stops.
-const LINGER: Duration = Duration::from_secs(5);
+/// How long connections may take to end once the member stops: its hand-over, its drain, and the
+/// last words to watchers.
+const LINGER: Duration = Duration::from_secs(8);
 /// Pause after a failed accept, for example when descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// What one stream may send ahead of its handler: a largest request fits in two windows.

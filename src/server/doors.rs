@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use etched_proto::etcdserverpb::cluster_server::ClusterServer;
-use etched_proto::etcdserverpb::kv_server::KvServer;
 use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use etched_proto::etcdserverpb::watch_server::WatchServer;
 use etched_proto::health::health_server::HealthServer;
@@ -16,7 +15,7 @@ use tower::Service;
 
 use super::cluster::Cluster;
 use super::health::Health;
-use super::kv::Kv;
+use super::kv;
 use super::maintenance::Maintenance;
 use super::plain_http;
 use super::status::{max_message_bytes, response_in_grpc_words};
@@ -28,7 +27,6 @@ use crate::runtime::Runtime;
 pub(super) struct Doors<R: Runtime>(Arc<Services<R>>);
 
 struct Services<R: Runtime> {
-    kv: KvServer<Kv<R>>,
     watch: WatchServer<Watch<R>>,
     cluster: ClusterServer<Cluster<R>>,
     maintenance: MaintenanceServer<Maintenance<R>>,
@@ -48,7 +46,6 @@ impl<R: Runtime> Doors<R> {
         let max = max_message_bytes(node);
         let of = || node.clone();
         Doors(Arc::new(Services {
-            kv: KvServer::new(Kv(of())).max_decoding_message_size(max),
             watch: WatchServer::new(Watch(of())).max_decoding_message_size(max),
             cluster: ClusterServer::new(Cluster(of())).max_decoding_message_size(max),
             maintenance: MaintenanceServer::new(Maintenance(of())).max_decoding_message_size(max),
@@ -63,7 +60,9 @@ impl<R: Runtime> Doors<R> {
         let service = path.trim_start_matches('/').rsplit_once('/').map_or("", |(service, _)| service);
         let services = &self.0;
         let response = match service {
-            "etcdserverpb.KV" => services.kv.clone().call(request).await?,
+            "etcdserverpb.KV" => {
+                return Ok(kv::call(&services.node, request).await.unwrap_or_else(Status::into_http));
+            }
             "etcdserverpb.Watch" => services.watch.clone().call(request).await?,
             "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,

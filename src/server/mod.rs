@@ -16,6 +16,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 pub mod translate;
+mod unary;
 mod watch;
 
 pub use accept::serve;

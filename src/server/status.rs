@@ -56,7 +56,7 @@ pub(super) fn response_in_grpc_words(
 }
 
 /// The status of a path that names no method of ours.
-fn unknown_method(path: &str) -> Status {
+pub(super) fn unknown_method(path: &str) -> Status {
     let (service, method) = path.trim_start_matches('/').rsplit_once('/').unwrap_or_default();
     Status::unimplemented(format!("unknown method {method} for service {service}"))
 }

@@ -84,6 +84,98 @@ fn m7_large_messages() {
 }
 
 #[test]
+fn large_ranges_come_whole() {
+    block_on(async {
+        let member = Member::start("large-range", 1).await;
+        let mut kv = member.kv().await;
+        for n in 0..40 {
+            kv.put(put(&format!("k{n:02}"), &format!("{n:02}").repeat(40_000))).await.expect("a put");
+        }
+        let all = pb::RangeRequest { range_end: "z".into(), ..get("a") };
+        let answer = kv.range(all.clone()).await.expect("a read").into_inner();
+        assert_eq!((answer.kvs.len(), answer.count, answer.more), (40, 40, false));
+        assert_eq!(answer.header.expect("a header").revision, 41);
+        for (n, record) in answer.kvs.iter().enumerate() {
+            assert_eq!(record.key, format!("k{n:02}"));
+            assert_eq!((record.value.len(), &record.value[..2]), (80_000, format!("{n:02}").as_bytes()));
+        }
+        let some = kv.range(pb::RangeRequest { limit: 39, ..all }).await.expect("a read").into_inner();
+        assert_eq!((some.kvs.len(), some.count, some.more), (39, 40, true));
+        member.stop().await;
+    });
+}
+
+/// Sends `frames` as the body of a Put and gives what the server said.
+async fn raw_put(member: &Member, frames: Vec<Vec<u8>>) -> Result<usize, Status> {
+    use http_body_util::{BodyExt, StreamBody};
+    use tower::Service;
+    let frames = frames
+        .into_iter()
+        .map(|bytes| Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes::Bytes::from(bytes))));
+    let body = tonic::body::Body::new(StreamBody::new(futures_util::stream::iter(frames)));
+    let request = http::Request::post("/etcdserverpb.KV/Put")
+        .header("content-type", "application/grpc")
+        .body(body)
+        .expect("a request");
+    let answer = member.channel().await.call(request).await.expect("an answer");
+    if let Some(status) = Status::from_header_map(answer.headers()) {
+        return Err(status);
+    }
+    let whole = answer.into_body().collect().await.expect("a body");
+    let trailers = whole.trailers().cloned().expect("trailers");
+    assert_eq!(Status::from_header_map(&trailers).expect("a status").code(), Code::Ok);
+    Ok(whole.to_bytes().len())
+}
+
+#[test]
+fn messages_in_any_frames() {
+    use prost::Message;
+    block_on(async {
+        let member = Member::start("frames", 1).await;
+        let message = put("a", "value").encode_to_vec();
+        let framed = [&[0, 0, 0, 0, message.len() as u8], message.as_slice()].concat();
+        let bytes: Vec<_> = framed.iter().map(|byte| vec![*byte]).collect();
+        assert!(raw_put(&member, bytes).await.expect("a put byte by byte") > 5);
+        assert!(raw_put(&member, framed.chunks(3).map(<[u8]>::to_vec).collect()).await.is_ok());
+        let code = |result: Result<usize, Status>| refusal(result).0;
+        assert_eq!(code(raw_put(&member, vec![]).await), Code::Internal);
+        assert_eq!(code(raw_put(&member, vec![vec![0, 0]]).await), Code::Internal);
+        assert_eq!(code(raw_put(&member, vec![framed[..framed.len() - 1].to_vec()]).await), Code::Internal);
+        assert_eq!(code(raw_put(&member, vec![[framed.clone(), vec![0]].concat()]).await), Code::Internal);
+        assert_eq!(code(raw_put(&member, vec![framed.clone(), framed.clone()]).await), Code::Internal);
+        let mut compressed = framed.clone();
+        compressed[0] = 1;
+        assert_eq!(code(raw_put(&member, vec![compressed]).await), Code::Unimplemented);
+        let garbage = vec![0, 0, 0, 0, 3, 0xff, 0xff, 0xff];
+        assert_eq!(code(raw_put(&member, vec![garbage]).await), Code::Internal);
+        assert_eq!(code(raw_put(&member, vec![vec![0, 255, 255, 255, 255]]).await), Code::ResourceExhausted);
+        // An empty message is a request without a key.
+        assert_eq!(code(raw_put(&member, vec![vec![0; 5]]).await), Code::InvalidArgument);
+        assert_eq!(member.node.view().revision(), 3);
+        member.stop().await;
+    });
+}
+
+#[test]
+fn a_body_that_never_comes_ends_with_the_deadline() {
+    use http_body_util::StreamBody;
+    use tower::Service;
+    block_on(async {
+        let member = Member::start("no-body", 1).await;
+        let nothing = futures_util::stream::pending::<Result<http_body::Frame<bytes::Bytes>, Status>>();
+        let request = http::Request::post("/etcdserverpb.KV/Put")
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", "100m")
+            .body(tonic::body::Body::new(StreamBody::new(nothing)))
+            .expect("a request");
+        let answer = member.channel().await.call(request).await.expect("an answer");
+        let status = Status::from_header_map(answer.headers()).expect("a status");
+        assert_eq!(refusal(Err::<(), _>(status)), told(Code::DeadlineExceeded, "context deadline exceeded"));
+        member.stop().await;
+    });
+}
+
+#[test]
 fn too_deep_transactions_are_refused() {
     block_on(async {
         let member = Member::start("deep", 1).await;

@@ -212,22 +212,32 @@ fn m1_m7_streams_end_for_a_reason() {
     });
 }
 
-/// A client that sends without reading is held back: nothing grows, and all is answered once it reads.
+/// A client that sends without reading is held back, and all is answered once it reads.
 #[test]
 fn a_client_that_does_not_read_is_held_back() {
+    use std::cell::Cell;
+    const REQUESTS: usize = 60_000;
     block_on(async {
         let member = Member::start("flood", 1).await;
         let mut stream = Stream::open(&member).await;
         let requests = stream.requests.clone();
+        let sent = &Cell::new(0);
         let flood = async move {
-            for _ in 0..20_000 {
-                let request = RequestUnion::CreateRequest(on("b", "a"));
+            let refused = on(&"b".repeat(1000), "a");
+            for n in 0..REQUESTS {
+                let request = RequestUnion::CreateRequest(refused.clone());
                 requests.send(pb::WatchRequest { request_union: Some(request) }).await.expect("open");
+                sent.set(n);
             }
         };
         let read = async {
-            OsRuntime::sleep(Duration::from_millis(300)).await;
-            for _ in 0..20_000 {
+            let mut before = usize::MAX;
+            while sent.get() != before {
+                before = sent.get();
+                OsRuntime::sleep(Duration::from_millis(200)).await;
+            }
+            assert!(before < REQUESTS - 1, "all were taken in");
+            for _ in 0..REQUESTS {
                 assert_eq!(stream.next().await.watch_id, -1);
             }
         };

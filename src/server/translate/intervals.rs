@@ -1,8 +1,11 @@
 //! Puts that meet another put or a delete in one branch (T4), by etcd's order of looking:
 //!
-//! 1. all deletes of the branch itself; 2. its nested transactions one after the other, each one's
-//! puts against the puts and deletes seen so far, then its own puts and deletes added; 3. the puts
-//! of the branch itself. So a put in one nested transaction and a delete of it in a *later* one
+//! 1. all deletes of the branch itself;
+//! 2. its nested transactions one after the other, each one's puts against the puts and deletes seen
+//!    so far, then its own puts and deletes added;
+//! 3. the puts of the branch itself.
+//!
+//! So a put in one nested transaction and a delete of it in a *later* one
 //! pass, the other order does not; and a delete in from-key form meets nothing.
 
 use std::collections::{BTreeMap, BTreeSet};

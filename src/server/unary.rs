@@ -1,0 +1,162 @@
+//! Requests with one message each way, by hand where they are hot: the request is decoded in place
+//! from the connection's own buffer, and a large answer goes out in the pieces it was encoded in.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Response, header};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use prost::Message;
+use tonic::Status;
+use tonic::body::Body;
+
+/// Before each message: a byte that says whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+/// The largest message that is sent (M8).
+const MAX_SENT_BYTES: usize = i32::MAX as usize;
+
+/// Reads the message of a request whose body is `body`.
+///
+/// Errors: ResourceExhausted above `max_bytes` (M7), before the message itself is read;
+/// Unimplemented for a compressed one; Internal for anything that is not one whole message.
+pub(super) async fn read<M: Message + Default>(mut body: Incoming, max_bytes: usize) -> Result<M, Status> {
+    let bytes = read_bytes(&mut body, max_bytes).await?;
+    // To the end of the stream: a client that is answered before it has ended is reset.
+    if next_data(&mut body).await?.is_some() {
+        return Err(Status::internal("the request holds more than one message"));
+    }
+    M::decode(bytes).map_err(|error| Status::internal(format!("grpc: error unmarshalling request: {error}")))
+}
+
+async fn read_bytes(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Status> {
+    let cut = || Status::internal("the request ended before its message was whole");
+    let mut first = next_data(body).await?.ok_or_else(cut)?;
+    if let Some(length) = message_length(&first, max_bytes)?
+        && first.len() == PREFIX_BYTES + length
+    {
+        first.advance(PREFIX_BYTES);
+        return Ok(first);
+    }
+    let mut joined = BytesMut::from(first);
+    loop {
+        if let Some(length) = message_length(&joined, max_bytes)? {
+            let left = (PREFIX_BYTES + length).saturating_sub(joined.len());
+            if left == 0 {
+                joined.advance(PREFIX_BYTES);
+                return match joined.len() == length {
+                    true => Ok(joined.freeze()),
+                    false => Err(Status::internal("the request holds more than one message")),
+                };
+            }
+            joined.reserve(left);
+        }
+        joined.put(next_data(body).await?.ok_or_else(cut)?);
+    }
+}
+
+/// The length of the message that `bytes` begin with, if that much of it is there.
+fn message_length(mut bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, Status> {
+    if bytes.len() < PREFIX_BYTES {
+        return Ok(None);
+    }
+    match bytes.get_u8() {
+        0 => {}
+        1 => return Err(Status::unimplemented("grpc: Decompressor is not installed for grpc-encoding")),
+        other => return Err(Status::internal(format!("grpc: received unexpected payload format {other}"))),
+    }
+    let length = bytes.get_u32() as usize;
+    if length > max_bytes {
+        let text = format!("grpc: received message larger than max ({length} vs. {max_bytes})");
+        return Err(Status::resource_exhausted(text));
+    }
+    Ok(Some(length))
+}
+
+/// The next bytes of the body, never none; `None` at its end.
+async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Status> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Status::cancelled("the client broke off the request"))?;
+        match frame.into_data() {
+            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+            // Empty frames end streams; trailers of a request mean nothing.
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The answer that holds `message`.
+pub(super) fn answer(message: &impl Message) -> Response<Body> {
+    let length = message.encoded_len();
+    if length > MAX_SENT_BYTES {
+        return too_large(length);
+    }
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
+    put_prefix(&mut bytes, length);
+    message.encode_raw(&mut bytes);
+    respond(vec![bytes.freeze()])
+}
+
+/// The answer that holds the message of which `pieces` are the encoded parts, in order.
+pub(super) fn answer_in_pieces(mut pieces: Vec<Bytes>) -> Response<Body> {
+    let length = pieces.iter().map(Bytes::len).sum();
+    if length > MAX_SENT_BYTES {
+        return too_large(length);
+    }
+    let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
+    put_prefix(&mut prefix, length);
+    pieces.insert(0, prefix.freeze());
+    respond(pieces)
+}
+
+/// The length must fit; see `MAX_SENT_BYTES`.
+fn put_prefix(bytes: &mut BytesMut, length: usize) {
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+}
+
+fn too_large(length: usize) -> Response<Body> {
+    let text = format!("grpc: trying to send message larger than max ({length} vs. {MAX_SENT_BYTES})");
+    Status::resource_exhausted(text).into_http()
+}
+
+fn respond(pieces: Vec<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::new(Pieces { left: pieces.into_iter(), is_ended: false }));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// A good answer's body: its bytes, and trailers that say that all went well.
+struct Pieces {
+    left: std::vec::IntoIter<Bytes>,
+    is_ended: bool,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(match self.left.next() {
+            Some(piece) => Some(Ok(Frame::data(piece))),
+            None if self.is_ended => None,
+            None => {
+                self.is_ended = true;
+                let mut trailers = HeaderMap::with_capacity(1);
+                trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                Some(Ok(Frame::trailers(trailers)))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended
+    }
+}
