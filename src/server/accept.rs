@@ -36,6 +36,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// What one stream's answer may wait in memory for the socket.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
+/// Streams that clients may open and reset before they are served. Above it the connection is ended
+/// as an attack; clients that cancel many requests at once stay below.
+const RESETS: usize = 1024;
+
 /// One served connection. Dropping `go_on` asks it to end gracefully: no new streams, open ones
 /// finish. A channel for each, because each connection polls it at every wake.
 struct Connection {
@@ -138,7 +142,8 @@ fn http2_builder<R: Runtime>(options: ServerOptions) -> http2::Builder<Executor<
         .keep_alive_timeout(Duration::from_millis(options.keep_alive_timeout_ms))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES);
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(RESETS);
     builder
 }
 

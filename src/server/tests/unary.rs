@@ -195,6 +195,50 @@ fn too_deep_transactions_are_refused() {
 }
 
 #[test]
+fn many_clients_at_once() {
+    block_on(async {
+        let member = Member::start("many", 1).await;
+        let mut clients = Vec::new();
+        for connection in 0..20 {
+            let kv = member.kv().await;
+            for stream in 0..20 {
+                let mut kv = kv.clone();
+                clients.push(async move {
+                    for n in 0..5 {
+                        let key = format!("{connection}-{stream}");
+                        kv.put(put(&key, &n.to_string())).await.expect("a put");
+                        let answer = kv.range(get(&key)).await.expect("a read").into_inner();
+                        assert_eq!(answer.kvs[0].value, n.to_string());
+                    }
+                });
+            }
+        }
+        futures_util::future::join_all(clients).await;
+        assert_eq!(member.node.view().revision(), 2001);
+        member.stop().await;
+    });
+}
+
+/// A client that gives up many requests at once keeps its connection.
+#[test]
+fn many_requests_given_up_at_once() {
+    block_on(async {
+        let member = Member::start("given-up", 1).await;
+        let kv = member.kv().await;
+        for _ in 0..10 {
+            let requests = (0..100).map(|n| {
+                let mut kv = kv.clone();
+                async move { kv.put(put(&format!("k{n}"), "v")).await }
+            });
+            let all = futures_util::future::join_all(requests);
+            timeout::<OsRuntime, _>(Duration::from_micros(300), all).await;
+        }
+        kv.clone().put(put("a", "1")).await.expect("a put on the same connection");
+        member.stop().await;
+    });
+}
+
+#[test]
 fn what_is_not_offered() {
     block_on(async {
         let member = Member::start("not-offered", 1).await;
