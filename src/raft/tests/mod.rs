@@ -1,5 +1,6 @@
 //! The engine from outside: openraft's suites, and members over real sockets and files.
 
+mod cluster;
 mod conformance;
 
 use std::path::PathBuf;
