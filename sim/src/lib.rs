@@ -9,4 +9,12 @@ compile_error!(
 );
 
 pub mod check;
+pub mod cli;
+mod client;
+mod cluster;
+mod nemesis;
+mod one;
+mod parent;
+mod plan;
+mod scenario;
 pub mod world;

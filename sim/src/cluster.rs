@@ -1,0 +1,140 @@
+//! The members of one run: booted with the same calls as `main` makes, restarted when they die.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use etched::node::{InitialMember, Node, NodeConfig};
+use etched::runtime::{Net, Runtime};
+use etched::server::{ServerOptions, serve};
+
+use crate::check::digest::EndState;
+use crate::scenario::Scenario;
+use crate::world::{NodeId, SimRuntime, World};
+
+/// Port for clients.
+pub const CLIENT_PORT: u16 = 2379;
+const PEER_PORT: u16 = 2380;
+
+type Handles = Arc<Mutex<BTreeMap<NodeId, Node<SimRuntime>>>>;
+
+/// The members.
+#[derive(Clone)]
+pub struct Cluster {
+    world: World,
+    pub members: Vec<NodeId>,
+    handles: Handles,
+    /// Members that must stay down, by the nemesis' will.
+    down: Arc<Mutex<BTreeMap<NodeId, u64>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cluster {
+    /// Adds `scenario.nodes` machines with their programs; nothing runs yet.
+    pub fn new(world: &World, scenario: &Scenario) -> Cluster {
+        let members: Vec<NodeId> =
+            (1..=scenario.nodes).map(|number| world.add_node(&format!("n{number}"))).collect();
+        let handles: Handles = Arc::default();
+        let member = |node: &NodeId| InitialMember {
+            name: format!("n{}", node.0),
+            peer_urls: vec![format!("http://{}", node.address(PEER_PORT))],
+        };
+        let initial: Vec<InitialMember> = members.iter().map(member).collect();
+        for node in &members {
+            let config = NodeConfig {
+                listen_peer: vec![node.address(PEER_PORT)],
+                advertise_client_urls: vec![format!("http://{}", node.address(CLIENT_PORT))],
+                snapshot_count: scenario.snapshot_count,
+                catchup_entries: scenario.catchup_entries,
+                segment_bytes: 64 * 1024,
+                ..NodeConfig::new(&format!("n{}", node.0), initial.clone())
+            };
+            let (at, handles, program) = (*node, handles.clone(), world.clone());
+            world.set_boot(*node, move || run(program.clone(), at, config.clone(), handles.clone()));
+        }
+        world.atlas().set_voters(members.iter().copied());
+        Cluster { world: world.clone(), members, handles, down: Arc::default() }
+    }
+
+    /// Starts a dead member at `at_ns` (true time), or at once if that has passed.
+    pub fn start_at(&self, node: NodeId, at_ns: u64) {
+        lock(&self.down).insert(node, at_ns);
+    }
+
+    /// Keeps dead members coming back: those the nemesis took down when their time is over, others
+    /// after a moment. Never returns.
+    pub async fn keep_alive(self) {
+        loop {
+            for node in &self.members {
+                if self.world.is_alive(*node) {
+                    continue;
+                }
+                let now = self.world.now_ns();
+                let due = *lock(&self.down).entry(*node).or_insert(now + 300_000_000);
+                if now >= due {
+                    lock(&self.down).remove(node);
+                    self.world.boot(*node);
+                }
+            }
+            self.world.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The handle of a member that is open and alive.
+    pub fn node(&self, node: NodeId) -> Option<Node<SimRuntime>> {
+        if !self.world.is_alive(node) {
+            return None;
+        }
+        lock(&self.handles).get(&node).cloned()
+    }
+
+    /// Whoever believes to lead, the newest term first.
+    pub fn leader(&self) -> Option<NodeId> {
+        let leads = |node: &NodeId| {
+            let (status, header) = self.node(*node)?.status();
+            (status.leader == header.member_id).then_some((status.raft_term, *node))
+        };
+        self.members.iter().filter_map(leads).max().map(|(_, node)| node)
+    }
+
+    /// How every open member ends.
+    pub fn ends(&self) -> Vec<EndState> {
+        let end = |node: &NodeId| {
+            let open = self.node(*node)?;
+            let (status, _) = open.status();
+            let view = open.view();
+            Some(EndState {
+                node: node.0,
+                applied: status.raft_applied_index.checked_sub(1),
+                revision: view.revision(),
+                digest: view.digest(),
+            })
+        };
+        self.members.iter().filter_map(end).collect()
+    }
+
+    /// Forgets all handles, so that nothing of a member outlives the world.
+    pub fn clear(&self) {
+        lock(&self.handles).clear();
+    }
+}
+
+/// A member's program, as `main` runs it.
+async fn run(world: World, at: NodeId, config: NodeConfig, handles: Handles) {
+    lock(&handles).remove(&at);
+    let net = world.net_of(at);
+    let listener = match net.listen(&at.address(CLIENT_PORT)).await {
+        Ok(listener) => listener,
+        Err(error) => SimRuntime::crash(&format!("cannot listen: {error}")),
+    };
+    match Node::<SimRuntime>::open(config, net, world.disk_of(at)).await {
+        Ok(node) => {
+            lock(&handles).insert(at, node.clone());
+            serve::<SimRuntime, _>(node, listener, ServerOptions::default()).await;
+        }
+        Err(error) => SimRuntime::crash(&format!("cannot open: {error}")),
+    }
+}

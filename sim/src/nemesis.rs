@@ -1,0 +1,166 @@
+//! Carries out the plan's faults, and takes them back.
+
+use std::time::Duration;
+
+use crate::check::Link;
+use crate::client::{Shared, lock};
+use crate::cluster::Cluster;
+use crate::plan::{Fault, TimedFault};
+use crate::world::streams::Latency;
+use crate::world::{DiskFaults, NodeId, World};
+
+/// The nemesis of one run.
+pub struct Nemesis {
+    pub world: World,
+    pub cluster: Cluster,
+    pub shared: Shared,
+}
+
+impl Nemesis {
+    /// Carries out all faults in order of time.
+    pub async fn run(self, faults: Vec<TimedFault>) {
+        for TimedFault { at_ms, for_ms, fault } in faults {
+            let wait = (at_ms * 1_000_000).saturating_sub(self.world.now_ns());
+            self.world.sleep(Duration::from_nanos(wait)).await;
+            if self.shared.is_over() {
+                return;
+            }
+            self.world.note(NodeId::SUPERVISOR, &format!("{fault:?} for {for_ms} ms"));
+            self.carry_out(&fault, self.world.now_ns() + for_ms * 1_000_000);
+        }
+    }
+
+    fn member(&self, number: u32) -> Option<NodeId> {
+        if number == 0 { self.cluster.leader() } else { Some(NodeId(number)) }
+    }
+
+    fn carry_out(&self, fault: &Fault, until_ns: u64) {
+        match *fault {
+            Fault::Partition(bits) => {
+                let (a, b): (Vec<_>, Vec<_>) =
+                    self.cluster.members.iter().partition(|node| bits >> (node.0 - 1) & 1 == 1);
+                self.cut(&a, &b, until_ns);
+            }
+            Fault::Isolate(number) => {
+                let Some(one) = self.member(number) else { return };
+                let others: Vec<NodeId> =
+                    self.cluster.members.iter().copied().filter(|node| *node != one).collect();
+                self.cut(&[one], &others, until_ns);
+            }
+            Fault::OneWay(from, to) if from != to => {
+                let (from, to) = (NodeId(from), NodeId(to));
+                self.link(from, to, Link::Cut);
+                self.world.net().block(from, to);
+                let shared = self.shared.clone();
+                self.world.call_at(until_ns, move |world| {
+                    world.net().unblock(from, to);
+                    lock(&shared.checks).on_link(world.now_ns(), from.0, to.0, Link::Good);
+                });
+            }
+            Fault::Kill(number) => {
+                if let Some(node) = self.member(number) {
+                    self.down(node, until_ns);
+                    self.world.kill(node);
+                }
+            }
+            Fault::PowerCut(number, None) => {
+                self.down(NodeId(number), until_ns);
+                self.world.power_cut(NodeId(number));
+            }
+            Fault::PowerCut(number, Some(operations)) => {
+                self.down(NodeId(number), until_ns);
+                self.world.disk(NodeId(number)).cut_after(operations);
+            }
+            Fault::PowerCutAll => {
+                for node in &self.cluster.members {
+                    self.down(*node, until_ns);
+                    self.world.power_cut(*node);
+                }
+            }
+            Fault::Pause(number) => {
+                let Some(node) = self.member(number) else { return };
+                self.well(node, false);
+                self.world.pause(node);
+                let shared = self.shared.clone();
+                self.world.call_at(until_ns, move |world| {
+                    world.resume(node);
+                    lock(&shared.checks).on_node(world.now_ns(), node.0, true);
+                });
+            }
+            Fault::ClockRate(number, ppm) => {
+                let Some(node) = self.member(number) else { return };
+                self.well(node, false);
+                self.world.clock(node).set_rate_ppm(ppm);
+            }
+            Fault::ClockJump(number, forward_ms, wall_ms) => {
+                let clock = self.world.clock(NodeId(number));
+                clock.jump_forward(Duration::from_millis(forward_ms));
+                clock.jump_wall(wall_ms * 1_000_000);
+            }
+            Fault::SlowDisk(number) => {
+                let disk = self.world.disk(NodeId(number));
+                self.well(NodeId(number), false);
+                disk.set_faults(DiskFaults {
+                    operation: Latency::Exponential { min_ns: 50_000, mean_ns: 1_000_000 },
+                    sync: Latency::Exponential { min_ns: 1_000_000, mean_ns: 30_000_000 },
+                    stall_ppm: 5_000,
+                    stall_ns: 700_000_000,
+                    ..DiskFaults::default()
+                });
+                let shared = self.shared.clone();
+                self.world.call_at(until_ns, move |world| {
+                    world.disk(NodeId(number)).set_faults(DiskFaults::default());
+                    lock(&shared.checks).on_node(world.now_ns(), number, true);
+                });
+            }
+            Fault::Reset(a, b) => drop(self.world.net().reset_connections(NodeId(a), NodeId(b))),
+            Fault::OneWay(..) => {}
+        }
+    }
+
+    fn link(&self, from: NodeId, to: NodeId, link: Link) {
+        lock(&self.shared.checks).on_link(self.world.now_ns(), from.0, to.0, link);
+    }
+
+    fn well(&self, node: NodeId, is_well: bool) {
+        lock(&self.shared.checks).on_node(self.world.now_ns(), node.0, is_well);
+    }
+
+    /// The member comes back at `until_ns`.
+    fn down(&self, node: NodeId, until_ns: u64) {
+        self.well(node, false);
+        self.cluster.start_at(node, until_ns);
+        let shared = self.shared.clone();
+        self.world.call_at(until_ns, move |world| {
+            lock(&shared.checks).on_node(world.now_ns(), node.0, true);
+        });
+    }
+
+    fn cut(&self, a: &[NodeId], b: &[NodeId], until_ns: u64) {
+        let pairs: Vec<(NodeId, NodeId)> =
+            a.iter().flat_map(|a| b.iter().flat_map(move |b| [(*a, *b), (*b, *a)])).collect();
+        for (from, to) in &pairs {
+            self.link(*from, *to, Link::Cut);
+        }
+        self.world.net().partition(a, b);
+        let (a, b, shared) = (a.to_vec(), b.to_vec(), self.shared.clone());
+        self.world.call_at(until_ns, move |world| {
+            world.net().heal_between(&a, &b);
+            for (from, to) in &pairs {
+                lock(&shared.checks).on_link(world.now_ns(), from.0, to.0, Link::Good);
+            }
+        });
+    }
+}
+
+/// Takes back everything: links, clocks, disks, pauses. Dead members come back by themselves.
+pub fn heal(world: &World, cluster: &Cluster) {
+    world.net().heal();
+    world.set_buggify(false);
+    for node in &cluster.members {
+        world.resume(*node);
+        world.clock(*node).set_rate_ppm(0);
+        world.disk(*node).set_faults(DiskFaults::default());
+        cluster.start_at(*node, 0);
+    }
+}

@@ -1,0 +1,263 @@
+//! One seed, in this process: plan, boot, faults, heal, liveness, verdict.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use etched::planted::{self, Plant};
+use etched::runtime::{Runtime, timeout};
+use etched_proto::etcdserverpb as pb;
+use etched_testkit::{Request, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::check::digest::EndState;
+use crate::check::{CheckConfig, Checks, OpId, Outcome, Violation};
+use crate::client::{Connection, Counts, Shared, lock, run_client, run_watcher, send};
+use crate::cluster::Cluster;
+use crate::nemesis::{Nemesis, heal};
+use crate::plan::{self, Plan};
+use crate::scenario::Scenario;
+use crate::world::{Cause, NodeId, SimRuntime, World, WorldConfig};
+
+/// Exit codes, which are the verdicts.
+pub const GOOD: i32 = 0;
+pub const INVARIANT: i32 = 10;
+pub const HISTORY: i32 = 11;
+pub const LIVENESS: i32 = 12;
+pub const DETERMINISM: i32 = 13;
+pub const PANIC: i32 = 101;
+
+/// What one seed came to; printed as one JSON line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    pub scenario: String,
+    pub seed: u64,
+    pub code: i32,
+    /// The checker that fired, or empty.
+    pub checker: String,
+    pub message: String,
+    /// The trace hash.
+    pub digest: String,
+    pub trace_events: u64,
+    pub simulated_ms: u64,
+    pub operations: u64,
+    pub unknown: u64,
+    pub watch_events: u64,
+    pub revision: i64,
+}
+
+/// How a seed is run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub plant: Option<Plant>,
+    pub trace_file: Option<std::path::PathBuf>,
+}
+
+/// Runs one seed to its verdict.
+pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Verdict, Plan) {
+    planted::activate(options.plant);
+    let plan = plan::draw(scenario, seed);
+    let config = WorldConfig {
+        buggify: scenario.buggify,
+        trace_file: options.trace_file.clone(),
+        ..WorldConfig::default()
+    };
+    let world = World::new(seed, config);
+    let cluster = Cluster::new(&world, scenario);
+    let shared = shared(&world, &cluster, scenario);
+    let drawn = plan.clone();
+    let (told, members) = (shared.clone(), cluster.clone());
+    let ended = world.run(async move { story(&told, &members, scenario, drawn).await });
+    cluster.clear();
+    let revision = lock(&shared.checks).revision();
+    let failure = verdict_of(&world, &shared, ended);
+    let counts = *lock(&shared.counts);
+    let (code, checker, message) = failure.map_or((GOOD, String::new(), String::new()), |violation| {
+        (code_of(violation.checker), violation.checker.to_string(), violation.message)
+    });
+    let verdict = Verdict {
+        scenario: name.to_string(),
+        seed,
+        code,
+        checker,
+        message,
+        digest: format!("{:032x}", world.trace_hash()),
+        trace_events: world.trace_events(),
+        simulated_ms: world.now_ns() / 1_000_000,
+        operations: counts.operations,
+        unknown: counts.unknown,
+        watch_events: counts.events,
+        revision,
+    };
+    (verdict, plan)
+}
+
+fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {
+    let voters = cluster.members.iter().map(|node| node.0).collect();
+    let checks = CheckConfig { voters, pre_vote_settle_ns: Some(3_000_000_000), cross_check: true };
+    let shared = Shared {
+        world: world.clone(),
+        members: cluster.members.clone(),
+        checks: Arc::new(Mutex::new(Checks::new(&checks))),
+        broken: Arc::default(),
+        until_ns: scenario.duration_ms * 1_000_000,
+        counts: Arc::new(Mutex::new(Counts::default())),
+    };
+    let told = shared.clone();
+    world.set_observer(Box::new(move |seen| {
+        let checked = lock(&told.checks).on_observation(seen.time_ns, seen.node.0, &seen.observation);
+        told.judge(checked);
+    }));
+    let told = shared.clone();
+    world.set_sync_hook(Box::new(move |event| {
+        lock(&told.checks).on_sync(event.node.0, event.path, event.image);
+    }));
+    shared
+}
+
+/// The whole run; the error is what broke beside what checkers saw.
+async fn story(
+    shared: &Shared,
+    cluster: &Cluster,
+    scenario: &Scenario,
+    plan: Plan,
+) -> Result<Vec<EndState>, Violation> {
+    let world = &shared.world;
+    let mut draws = world.stream("boot", 0);
+    for node in &cluster.members {
+        cluster.start_at(*node, draws.below(scenario.stagger_ms + 1) * 1_000_000);
+        if scenario.bootstrap_deaths {
+            world.disk(*node).cut_after(draws.below(60));
+        }
+    }
+    let _keeper = SimRuntime::spawn("keep alive", cluster.clone().keep_alive());
+    let nemesis = Nemesis { world: world.clone(), cluster: cluster.clone(), shared: shared.clone() };
+    let _nemesis = SimRuntime::spawn("nemesis", nemesis.run(plan.faults));
+    for number in 1..=u64::from(scenario.clients + scenario.watchers) {
+        let node = world.add_node(&format!("c{number}"));
+        let told = shared.clone();
+        let (rate, workload) = (scenario.rate, plan.workload);
+        if number <= u64::from(scenario.clients) {
+            world.start(node, async move { run_client(told, node, number, rate, workload).await });
+        } else {
+            world.start(node, async move { run_watcher(told, node, number).await });
+        }
+    }
+    let clients: Vec<NodeId> =
+        world.nodes().into_iter().filter(|node| !cluster.members.contains(node)).collect();
+    while !shared.is_over() {
+        world.sleep(Duration::from_millis(20)).await;
+    }
+    if lock(&shared.broken).is_some() {
+        return Ok(Vec::new());
+    }
+    heal(world, cluster);
+    liveness(shared, cluster, scenario, &clients).await
+}
+
+/// After the heal: one leader, all members equal, a fresh write and a fresh read served.
+async fn liveness(
+    shared: &Shared,
+    cluster: &Cluster,
+    scenario: &Scenario,
+    clients: &[NodeId],
+) -> Result<Vec<EndState>, Violation> {
+    let world = &shared.world;
+    let deadline = world.now_ns() + scenario.liveness_ms * 1_000_000;
+    let late = |what: &str| Violation::new("liveness", format!("{what} within {} ms", scenario.liveness_ms));
+    let prober = world.add_node("prober");
+    let probed = Arc::new(Mutex::new(false));
+    let (told, done) = (shared.clone(), probed.clone());
+    world.start(prober, async move {
+        probe(told, prober).await;
+        *lock(&done) = true;
+    });
+    loop {
+        if lock(&shared.broken).is_some() {
+            return Ok(Vec::new());
+        }
+        let ends = cluster.ends();
+        let first = ends.first().map(|end| (end.applied, end.revision, end.digest));
+        let equal = ends.len() == cluster.members.len()
+            && ends.iter().all(|end| Some((end.applied, end.revision, end.digest)) == first);
+        let quiet = clients.iter().all(|node| !world.is_alive(*node));
+        if *lock(&probed) && equal && quiet && cluster.leader().is_some() {
+            return Ok(ends);
+        }
+        if world.now_ns() >= deadline {
+            let what = match (*lock(&probed), equal, quiet) {
+                (false, ..) => "a fresh write and read were not served",
+                (_, false, _) => "the members did not become equal",
+                (.., false) => "the clients did not end",
+                _ => "no member led",
+            };
+            return Err(late(what));
+        }
+        world.sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// One put and one linearizable read, tried until each was answered.
+async fn probe(shared: Shared, node: NodeId) {
+    const PROBER: u64 = 999;
+    let mut connection = Connection::new(&shared, node, 0);
+    let key = bytes::Bytes::from_static(b"probe");
+    let put = Request::Put(pb::PutRequest { key: key.clone(), value: key.clone(), ..Default::default() });
+    let get = Request::Range(pb::RangeRequest { key, ..Default::default() });
+    let mut sequence = 0;
+    for request in [put, get] {
+        loop {
+            let Some(channel) = connection.channel().await else {
+                SimRuntime::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            sequence += 1;
+            let op: OpId = PROBER << 32 | sequence;
+            lock(&shared.checks).on_call(op, PROBER, request.clone());
+            let answer: Option<Result<Response, _>> =
+                timeout::<SimRuntime, _>(Duration::from_secs(2), send(channel, request.clone(), op)).await;
+            let outcome = match answer {
+                Some(Ok(response)) => Outcome::Answer(response),
+                _ => Outcome::Unknown,
+            };
+            let served = outcome != Outcome::Unknown;
+            let checked = lock(&shared.checks).on_return(op, outcome);
+            shared.judge(checked);
+            if served {
+                break;
+            }
+            connection.next_member();
+        }
+    }
+}
+
+/// The first thing that broke: what a checker saw, a panic, a crash without a cause, a missed
+/// deadline, an unequal end.
+fn verdict_of(world: &World, shared: &Shared, ended: Result<Vec<EndState>, Violation>) -> Option<Violation> {
+    if let Some(violation) = lock(&shared.broken).clone() {
+        return Some(violation);
+    }
+    for death in world.deaths() {
+        match death.cause {
+            Cause::Panicked(text) => return Some(Violation::new("panic", format!("{}: {text}", death.node))),
+            Cause::Crashed(reason) if reason.contains("not usable") => {
+                return Some(Violation::new("recovery", format!("{}: {reason}", death.node)));
+            }
+            _ => {}
+        }
+    }
+    let checks = std::mem::replace(&mut *lock(&shared.checks), Checks::new(&CheckConfig::default()));
+    match ended {
+        Ok(ends) => checks.finish(&ends).into_iter().next(),
+        Err(violation) => Some(violation),
+    }
+}
+
+fn code_of(checker: &str) -> i32 {
+    match checker {
+        "panic" => PANIC,
+        "liveness" => LIVENESS,
+        "stale-read" | "answer" | "revision" | "durability" | "duplicate-apply" | "wgl" => HISTORY,
+        watch if watch.starts_with("watch-") => HISTORY,
+        _ => INVARIANT,
+    }
+}
