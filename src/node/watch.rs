@@ -65,6 +65,9 @@ impl<R: Runtime> WatchSession<R> {
     /// What the client gets next; `None` once the node stops.
     pub async fn next(&self) -> Option<WatchOutput> {
         loop {
+            if buggify!("slow catch-up") {
+                R::sleep(std::time::Duration::from_millis(300)).await;
+            }
             if let Some(output) = self.poll() {
                 return Some(output);
             }

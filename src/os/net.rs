@@ -1,4 +1,5 @@
 //! TCP.
+#![expect(clippy::disallowed_types, reason = "this is the network")]
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::runtime::{Listener, Net, Stream};
 
-#[expect(clippy::disallowed_types, reason = "this is the network")]
 mod tcp {
     pub use tokio::net::{TcpListener, TcpStream};
 }

@@ -64,7 +64,7 @@ pub struct Instant<R>(runtime::Instant, PhantomData<fn() -> R>);
 
 impl<R> Instant<R> {
     /// In our terms.
-    pub fn to_ours(self) -> runtime::Instant {
+    pub fn ours(self) -> runtime::Instant {
         self.0
     }
 }

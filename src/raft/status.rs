@@ -114,7 +114,7 @@ impl<R: Runtime> Inner<R> {
                 return Some(leader);
             }
             let data = self.data.borrow_watched();
-            data.last_quorum_acked.as_ref().map(|at| (**at).to_ours())
+            data.last_quorum_acked.as_ref().map(|at| (**at).ours())
         } else {
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
         };

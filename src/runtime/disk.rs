@@ -22,6 +22,7 @@ pub enum OpenMode {
 }
 
 /// The asynchronous face of an open file (log, snapshots, identity).
+#[expect(clippy::len_without_is_empty, reason = "the length is asked of the disk and may fail")]
 pub trait File: Clone + Send + Sync + 'static {
     /// Fills `length` bytes from `offset`; short only at the end of the file.
     fn read_at(&self, offset: u64, length: usize) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
@@ -40,6 +41,7 @@ pub trait File: Clone + Send + Sync + 'static {
 /// The synchronous face of an open file: what redb's storage backend needs. Run it inside
 /// [`super::Runtime::spawn_blocking`]. In simulation it counts operations, so that a crash can
 /// fall inside a commit.
+#[expect(clippy::len_without_is_empty, reason = "the length is asked of the disk and may fail")]
 pub trait BlockFile: std::fmt::Debug + Send + Sync + 'static {
     /// Fills `buffer` from `offset`; short reads are an error.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;

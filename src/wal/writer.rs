@@ -81,7 +81,7 @@ impl<R: Runtime> Writer<R> {
 
     /// Writes as much of what is pending as goes into one batch.
     pub(super) async fn write_batch(&mut self) -> io::Result<()> {
-        let needed = self.pending.front().map_or(0, |first| encoded_bytes(first)) + HEAD_BYTES;
+        let needed = self.pending.front().map_or(0, encoded_bytes) + HEAD_BYTES;
         let active = match self.active.take() {
             Some(active) if u64::from(active.tail.end) + needed as u64 + 8 <= active.capacity => active,
             full => self.roll(full, needed).await?,

@@ -214,25 +214,23 @@ impl<H: History> Hub<H> {
         let (revision, compact_revision) = (self.history.revision(), self.history.compact_revision());
         let session = self.sessions[id.0].as_mut()?;
         session.taken = 0;
-        loop {
-            let number = session.lagging.pop_front()?;
-            let watcher = self.watchers[number].as_mut().expect("a lagging watcher exists");
-            let (watch_id, passed) = (watcher.watch_id, watcher.next < compact_revision);
-            if passed && planted!(LaggingWatcherSkipsCompaction) {
-                watcher.next = compact_revision;
-            } else if passed {
-                session.watchers.remove(&watch_id);
-                session.push(Output::Canceled { watch_id, revision, compact_revision });
-                self.remove_watcher(number);
-                return None;
-            }
-            if !session.has_room() {
-                session.lagging.push_front(number);
-                return None;
-            }
-            let (spec, from, history) = (watcher.spec.clone(), watcher.next, self.history.clone());
-            return Some(CatchUp { session: id, watcher: number, watch_id, spec, from, history });
+        let number = session.lagging.pop_front()?;
+        let watcher = self.watchers[number].as_mut().expect("a lagging watcher exists");
+        let (watch_id, passed) = (watcher.watch_id, watcher.next < compact_revision);
+        if passed && planted!(LaggingWatcherSkipsCompaction) {
+            watcher.next = compact_revision;
+        } else if passed {
+            session.watchers.remove(&watch_id);
+            session.push(Output::Canceled { watch_id, revision, compact_revision });
+            self.remove_watcher(number);
+            return None;
         }
+        if !session.has_room() {
+            session.lagging.push_front(number);
+            return None;
+        }
+        let (spec, from, history) = (watcher.spec.clone(), watcher.next, self.history.clone());
+        Some(CatchUp { session: id, watcher: number, watch_id, spec, from, history })
     }
 
     /// Queues what a step found and moves the cursor. The watcher is synced once its cursor is
@@ -290,7 +288,7 @@ impl<H: History> Hub<H> {
     fn queue(&mut self, number: usize, main: i64, events: Vec<Event>) {
         let watcher = self.watchers[number].as_mut().expect("an indexed watcher exists");
         let session = self.sessions[watcher.session].as_mut().expect("a watcher's session exists");
-        if session.has_room() {
+        if session.has_room() && !buggify!("full watch stream") {
             watcher.next = main + 1;
             watcher.active = true;
             session.push_events(watcher.watch_id, main, events, watcher.spec.fragment);

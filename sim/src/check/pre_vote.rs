@@ -88,12 +88,11 @@ impl PreVote {
             {
                 self.leader = Some((node, *term, time_ns));
             }
-            Observation::RoleChanged { term, .. } => {
+            Observation::RoleChanged { term, .. }
                 // A leader that stepped down by itself, or was told of a higher term.
-                if self.leader.is_some_and(|(leader, known, _)| leader == node && known <= *term) {
+                if self.leader.is_some_and(|(leader, known, _)| leader == node && known <= *term) => {
                     self.leader = None;
                 }
-            }
             Observation::VoteSaved(vote) => {
                 let own = vote.voted_for.is_some() && vote.voted_for == self.members.get(&node).copied();
                 if own && !vote.committed && self.stood.get(&node) < Some(&vote.term) {

@@ -130,7 +130,7 @@ fn exponential_milli(word: u64) -> u64 {
     let halvings = u64::from((word | 1 << 34).leading_zeros());
     // The 32 low bits are independent of the leading zeros as long as those are at most 29.
     let fraction = word & 0xffff_ffff;
-    (halvings.min(28) * LN2_MILLI + (LN2_MILLI * fraction >> 32)).min(20_000)
+    (halvings.min(28) * LN2_MILLI + ((LN2_MILLI * fraction) >> 32)).min(20_000)
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ use super::Inner;
 use super::clock::NodeClock;
 use super::net::PipeId;
 
+/// What is done at a time.
+type Call = Box<dyn FnOnce(&Arc<Inner>) + Send>;
+
 /// What the agenda holds.
 pub(super) enum Event {
     /// The head of a node's sleepers is due.
@@ -25,7 +28,7 @@ pub(super) enum Event {
     /// The head of a pipe arrives.
     Pipe(PipeId),
     /// Anything else, rare.
-    Call(Box<dyn FnOnce(&Arc<Inner>) + Send>),
+    Call(Call),
 }
 
 /// Place in the agenda: true time, then order of insertion.

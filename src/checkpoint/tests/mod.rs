@@ -44,7 +44,7 @@ impl Member {
         let request_id = RequestId::default();
         self.applied.index += 1;
         let _ = self.state.apply(&Envelope { request_id, client: None, command });
-        if draw(random) % 2 == 0 {
+        if draw(random).is_multiple_of(2) {
             self.removed.extend(self.state.remove_some((draw(random) % 20) as usize).removed);
         }
     }

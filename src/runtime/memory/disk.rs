@@ -161,7 +161,7 @@ impl Medium {
         let mut kept = || match loss {
             Loss::All => false,
             Loss::None => true,
-            Loss::Some(_) => draw(&mut random) % 2 == 0,
+            Loss::Some(_) => draw(&mut random).is_multiple_of(2),
         };
         for content in &mut self.contents {
             let mut bytes = std::mem::take(&mut content.durable);

@@ -92,7 +92,8 @@ async fn work(wal: &Wal<Memory>, history: &Mutex<History>, seed: &mut u64, steps
                 history.change(|model| model.vote = Some(vote));
                 history.acknowledge()
             };
-            wal.save_vote(history.lock().unwrap().now().vote.unwrap()).await?;
+            let vote = history.lock().unwrap().now().vote.unwrap();
+            wal.save_vote(vote).await?;
             acknowledge();
         } else if kind == 8 && !model.entries.is_empty() {
             let keep = draw(seed) as usize % model.entries.len();
@@ -176,12 +177,15 @@ fn many_lives_with_cuts_anywhere() {
         let mut incarnation = 0;
         for round in 0..25 {
             // Short lives cut recovery itself.
-            let step =
-                if draw(&mut random) % 3 == 0 { draw(&mut random) % 6 } else { draw(&mut random) % 60 };
+            let step = if draw(&mut random).is_multiple_of(3) {
+                draw(&mut random) % 6
+            } else {
+                draw(&mut random) % 60
+            };
             let loss = losses(draw(&mut random))[draw(&mut random) as usize % 4];
             let context = format!("seed {seed}, round {round}, cut at {}, {loss:?}", step + 1);
             live(&disk, &history, &mut random, step + 1, &context);
-            if draw(&mut random) % 3 == 0 {
+            if draw(&mut random).is_multiple_of(3) {
                 disk.restart();
                 live(&disk, &history, &mut random, step + 1, &context);
             }

@@ -53,10 +53,10 @@ impl SimStream {
         with_effects(&self.inner, |net, now, effects| {
             let Some(conn) = net.conn(slot, self.generation) else { return Poll::Ready(Err(gone())) };
             match Self::writable(conn, side) {
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => Poll::Ready(Err(error)),
                 Ok(0) => {
                     keep(&mut conn.pipes[side].write_waker, cx.waker());
-                    return Poll::Pending;
+                    Poll::Pending
                 }
                 Ok(space) => {
                     let total = pieces.iter().map(|piece| piece.len()).sum::<usize>().min(space);
