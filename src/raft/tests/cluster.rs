@@ -60,7 +60,6 @@ struct Running {
 }
 
 fn free_port() -> String {
-    #[expect(clippy::disallowed_types, reason = "a free port is asked of the machine itself")]
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").to_string()
 }
