@@ -20,7 +20,8 @@ use crate::runtime::BlockFile;
 use crate::state::State;
 use crate::types::{KeyValue, Revision};
 
-const ROWS: TableDefinition<'static, &'static [u8; 12], &'static [u8]> = TableDefinition::new("rows");
+pub(super) const ROWS: TableDefinition<'static, &'static [u8; 12], &'static [u8]> =
+    TableDefinition::new("rows");
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
 const META_KEY: &str = "meta";
 /// redb's default is a gigabyte.
@@ -94,7 +95,7 @@ pub(super) fn load(database: &Database) -> Result<Option<Content>, CheckpointErr
     Ok(Some(Content { meta, state }))
 }
 
-fn read_meta(transaction: &redb::ReadTransaction) -> Result<Option<Meta>, CheckpointError> {
+pub(super) fn read_meta(transaction: &redb::ReadTransaction) -> Result<Option<Meta>, CheckpointError> {
     let table = match transaction.open_table(META) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -105,7 +106,7 @@ fn read_meta(transaction: &redb::ReadTransaction) -> Result<Option<Meta>, Checkp
     decoded.map(Some).map_err(|error| CheckpointError::Row { row: META_KEY.into(), error })
 }
 
-fn decode_row(at: &[u8; 12], bytes: &[u8]) -> Result<KeyValue, CheckpointError> {
+pub(super) fn decode_row(at: &[u8; 12], bytes: &[u8]) -> Result<KeyValue, CheckpointError> {
     let name = || {
         let (main, sub) = at.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
@@ -120,7 +121,7 @@ fn decode_row(at: &[u8; 12], bytes: &[u8]) -> Result<KeyValue, CheckpointError> 
     Ok(record)
 }
 
-fn key(revision: Revision) -> [u8; 12] {
+pub(super) fn key(revision: Revision) -> [u8; 12] {
     let mut key = [0; 12];
     key[..8].copy_from_slice(&revision.main.to_be_bytes());
     key[8..].copy_from_slice(&revision.sub.to_be_bytes());

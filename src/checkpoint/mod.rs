@@ -6,8 +6,10 @@
 
 mod database;
 mod error;
+mod rows;
 
 pub use error::CheckpointError;
+pub use rows::{Row, read_rows};
 
 use std::sync::Arc;
 
@@ -21,7 +23,8 @@ use crate::types::{LogPosition, Revision};
 
 /// The folder of the checkpoint inside a data directory.
 pub const DIRECTORY: &str = "checkpoint";
-const FILE: &str = "state.redb";
+/// The database in that folder.
+pub const FILE: &str = "state.redb";
 const NEXT_FILE: &str = "next.redb";
 
 /// The checkpoint of one data directory. After an error the node must stop and recover by opening

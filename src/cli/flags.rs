@@ -92,10 +92,7 @@ pub fn read(
                 None => return Err(format!("flag --{name} needs a value: --{name}=VALUE")),
             },
         };
-        if flag.default.is_none() && !matches!(value.as_str(), "true" | "false") {
-            return Err(format!("flag --{name} takes true or false, not {value:?}"));
-        }
-        given.values.insert(flag.name, value);
+        given.values.insert(flag.name, checked(flag, &format!("--{name}"), value)?);
     }
     read_variables(&mut given, variables)?;
     Ok(given)
@@ -106,19 +103,32 @@ fn read_variables(
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(), String> {
     for (variable, value) in variables {
-        let Some(rest) = variable.strip_prefix("ETCD_") else { continue };
+        // An empty variable is as good as none.
+        let Some(rest) = variable.strip_prefix("ETCD_").filter(|_| !value.is_empty()) else { continue };
         let name = rest.to_ascii_lowercase().replace('_', "-");
         match find(&name) {
             Some(flag) if !NO_VARIABLE.contains(&flag.name) => {
                 if given.values.contains_key(flag.name) {
                     return Err(format!("{variable} and --{name} set the same thing; remove one of them"));
                 }
-                given.values.insert(flag.name, value);
+                given.values.insert(flag.name, checked(flag, &variable, value)?);
             }
             _ => given.warnings.push(format!("unrecognized environment variable {variable}")),
         }
     }
     Ok(())
+}
+
+/// A switch's value becomes `true` or `false`; it may be spelled as etcd's flags take it.
+fn checked(flag: &Flag, given_as: &str, value: String) -> Result<String, String> {
+    if flag.default.is_some() {
+        return Ok(value);
+    }
+    match value.as_str() {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok("true".to_string()),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok("false".to_string()),
+        _ => Err(format!("{given_as} takes true or false, not {value:?}")),
+    }
 }
 
 /// The flag whose name is closest to `name`.
@@ -195,6 +205,11 @@ mod tests {
             values(&[], &[("ETCD_DATA_DIR", "/x"), ("ETCD_WHAT", "1"), ("PATH", "p")]).expect("valid");
         assert_eq!(given.values["data-dir"], "/x");
         assert_eq!(given.warnings, ["unrecognized environment variable ETCD_WHAT"]);
+        let given =
+            values(&["--name=a"], &[("ETCD_NAME", ""), ("ETCD_UNSAFE_NO_FSYNC", "1")]).expect("valid");
+        assert_eq!((given.values["name"].as_str(), given.values["unsafe-no-fsync"].as_str()), ("a", "true"));
+        let error = values(&[], &[("ETCD_UNSAFE_NO_FSYNC", "yes")]).expect_err("no truth value");
+        assert!(error.contains("ETCD_UNSAFE_NO_FSYNC"), "{error}");
         let error = values(&["--name=a"], &[("ETCD_NAME", "b")]).expect_err("both");
         assert!(error.contains("ETCD_NAME") && error.contains("--name"), "{error}");
     }

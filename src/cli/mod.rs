@@ -4,6 +4,7 @@ mod flags;
 mod logging;
 mod options;
 mod run;
+mod util;
 
 pub use flags::{Flag, Given, nearest};
 pub use options::{Options, parse};

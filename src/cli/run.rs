@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::flags::{self, Given};
 use super::logging;
 use super::options::{self, Options};
+use super::util;
 use crate::node::Node;
 use crate::os::{OsDisk, OsNet, OsRuntime, set_trace_file};
 use crate::runtime::{Either, Listener, Net, Runtime, Task, select};
@@ -14,8 +15,14 @@ use crate::types::limits::ETCD_VERSION;
 /// The program. Exit codes: 0 after a graceful stop, 1 for anything that kept it from serving,
 /// 2 for a wrong command line.
 pub fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let given = match flags::read(arguments, std::env::vars()) {
+    // Bytes that are no text stay visible in the errors that refuse them.
+    let text = |given: std::ffi::OsString| given.to_string_lossy().into_owned();
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(text).collect();
+    let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    if let Some(("util", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return util::run(rest);
+    }
+    let given = match flags::read(arguments, variables) {
         Ok(given) => given,
         Err(error) => return fail(2, &error),
     };

@@ -4,12 +4,14 @@
 mod disk;
 mod net;
 mod observe;
+mod read_only;
 #[cfg(test)]
 mod tests;
 
 pub use disk::{OsBlockFile, OsDisk, OsFile};
 pub use net::{OsListener, OsNet, OsStream};
 pub use observe::set_trace_file;
+pub use read_only::{OverlayFile, is_locked};
 
 use std::future::Future;
 use std::io::Write;

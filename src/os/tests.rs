@@ -71,3 +71,33 @@ fn clocks_and_tasks() {
         drop(aborted);
     });
 }
+
+#[test]
+fn an_overlay_shows_its_writes_and_leaves_the_file() {
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+    let path = directory("overlay");
+    let mut model: Vec<u8> = (0..20_000_u32).map(|n| n as u8 | 1).collect();
+    std::fs::write(&path, &model).expect("write");
+    let before = model.clone();
+    let overlay = OverlayFile::open(&path).expect("open");
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    for round in 0..2000 {
+        let (at, length) = ((rng.next_u32() % 24_000) as usize, (rng.next_u32() % 9000) as usize);
+        if round % 5 == 0 {
+            overlay.set_len(at as u64).expect("resize");
+            model.resize(at, 0);
+        } else {
+            let data = vec![rng.next_u32() as u8; length];
+            overlay.write_all_at(at as u64, &data).expect("write");
+            model.resize(model.len().max(at + length), 0);
+            model[at..at + length].copy_from_slice(&data);
+        }
+        let mut shown = vec![0; model.len()];
+        assert_eq!(overlay.len().expect("length"), model.len() as u64);
+        overlay.read_exact_at(0, &mut shown).expect("read");
+        assert!(shown == model, "after {round} changes");
+        assert!(overlay.read_exact_at(1, &mut shown).is_err() || shown.is_empty());
+    }
+    assert!(std::fs::read(&path).expect("read") == before);
+    let _ = std::fs::remove_file(path);
+}

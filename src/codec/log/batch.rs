@@ -129,6 +129,15 @@ pub fn batch_at(generation: u64, segment: &[u8], offset: u32) -> Result<Batch<'_
     Ok(Batch { offset, end, durable: word(20), previous: word(28), crc: word(32), body })
 }
 
+/// Whether a batch of this generation was begun at `offset` but is not whole.
+pub fn is_torn(generation: u64, segment: &[u8], offset: u32) -> bool {
+    let Some(head) = segment.get(offset as usize..).and_then(|bytes| bytes.get(..20)) else { return false };
+    head[..4] == MAGIC
+        && head[8..16] == generation.to_le_bytes()
+        && head[16..] == offset.to_le_bytes()
+        && batch_at(generation, segment, offset) == Err(BatchError::Absent)
+}
+
 /// The first valid batch at or after `offset`, wherever it may begin.
 pub fn next_batch(generation: u64, segment: &[u8], offset: u32) -> Option<Batch<'_>> {
     let mut at = (offset as usize).next_multiple_of(ALIGN_BYTES);

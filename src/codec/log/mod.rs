@@ -3,5 +3,5 @@
 mod batch;
 mod record;
 
-pub use batch::{Batch, BatchBuilder, BatchError, HEAD_BYTES, batch_at, next_batch};
+pub use batch::{Batch, BatchBuilder, BatchError, HEAD_BYTES, batch_at, is_torn, next_batch};
 pub use record::{EntryRef, Opened, PayloadKind, Place, Record, SegmentEnd, entry_at, fingerprint};

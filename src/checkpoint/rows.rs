@@ -1,0 +1,61 @@
+//! A checkpoint's rows one by one, damaged or not: what `etched util checkpoint dump` reads with.
+
+use redb::{ReadableDatabase, TableError};
+
+use super::CheckpointError;
+use super::database::{ROWS, decode_row, key, open, read_meta};
+use crate::codec::meta::Meta;
+use crate::runtime::BlockFile;
+use crate::types::{KeyValue, Revision};
+
+/// One row of a checkpoint.
+#[derive(Debug)]
+pub enum Row {
+    /// The one that says what counts.
+    Meta(Box<Meta>),
+    /// A record.
+    Record {
+        /// The record.
+        record: KeyValue,
+        /// Whether it lies at or below the meta row's revision; others were left by an interrupted
+        /// save.
+        counts: bool,
+    },
+    /// A row that does not decode; the others may still.
+    Damaged(CheckpointError),
+}
+
+/// Shows every row of the database in `file`. `file` is written to if the database repairs itself.
+pub fn read_rows<F: BlockFile>(file: F, mut visit: impl FnMut(Row)) -> Result<(), CheckpointError> {
+    let database = open(file)?;
+    let transaction = database.begin_read().map_err(CheckpointError::database)?;
+    let (mut recorded, mut end) = (None, None);
+    match read_meta(&transaction) {
+        Ok(Some(meta)) => {
+            end = Some(key(Revision { main: meta.state.revision, sub: u32::MAX }));
+            recorded = Some(meta.rows);
+            visit(Row::Meta(Box::new(meta)));
+        }
+        Ok(None) => {}
+        Err(error) => visit(Row::Damaged(error)),
+    }
+    let rows = match transaction.open_table(ROWS) {
+        Ok(rows) => rows,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(CheckpointError::database(error)),
+    };
+    let mut found = 0;
+    for entry in rows.range::<&[u8; 12]>(..).map_err(CheckpointError::database)? {
+        let (at, bytes) = entry.map_err(CheckpointError::database)?;
+        let counts = end.is_some_and(|end| *at.value() <= end);
+        found += u64::from(counts);
+        visit(match decode_row(at.value(), bytes.value()) {
+            Ok(record) => Row::Record { record, counts },
+            Err(error) => Row::Damaged(error),
+        });
+    }
+    match recorded {
+        Some(recorded) if recorded != found => Err(CheckpointError::Count { recorded, found }),
+        _ => Ok(()),
+    }
+}
