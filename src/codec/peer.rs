@@ -109,6 +109,8 @@ pub enum Request {
     Forward(Vec<Bytes>),
     /// Asks for a read index.
     ReadIndex,
+    /// Asks whether anybody is there; answered at once, before what is being served.
+    Ping,
 }
 
 /// Why a proposal or a read was not taken.
@@ -154,6 +156,8 @@ pub enum Reply {
     ReadIndex(Result<Option<u64>, Refusal>),
     /// The request could not be served; in a sentence.
     Failed(String),
+    /// Answer to a ping.
+    Pong,
 }
 
 type At = (u64, u64, u64);
@@ -172,6 +176,7 @@ enum RequestV1<'a> {
     SnapshotEnd,
     Forward(#[serde(borrow)] Vec<Blob<'a>>),
     ReadIndex,
+    Ping,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -187,6 +192,7 @@ enum ReplyV1 {
     Forwarded(Vec<Result<At, Refusal>>),
     ReadIndex(Result<Option<u64>, Refusal>),
     Failed(String),
+    Pong,
 }
 
 fn at(position: LogPosition) -> At {
@@ -251,6 +257,7 @@ pub fn encode_request(number: u64, request: &Request) -> Vec<u8> {
         Request::SnapshotEnd => RequestV1::SnapshotEnd,
         Request::Forward(envelopes) => RequestV1::Forward(envelopes.iter().map(|e| Blob(e)).collect()),
         Request::ReadIndex => RequestV1::ReadIndex,
+        Request::Ping => RequestV1::Ping,
     };
     put(&mut buffer, &mirror);
     frame::finish(buffer)
@@ -281,6 +288,7 @@ pub fn decode_request(payload: &Bytes) -> Result<(u64, Request), CodecError> {
             Request::Forward(envelopes.into_iter().map(|e| e.of(payload)).collect())
         }
         RequestV1::ReadIndex => Request::ReadIndex,
+        RequestV1::Ping => Request::Ping,
     };
     Ok((number, request))
 }
@@ -301,6 +309,7 @@ pub fn encode_reply(number: u64, reply: &Reply) -> Vec<u8> {
         Reply::Forwarded(all) => ReplyV1::Forwarded(all.into_iter().map(|one| one.map(at)).collect()),
         Reply::ReadIndex(result) => ReplyV1::ReadIndex(result),
         Reply::Failed(why) => ReplyV1::Failed(why),
+        Reply::Pong => ReplyV1::Pong,
     };
     put(&mut buffer, &mirror);
     frame::finish(buffer)
@@ -321,6 +330,7 @@ pub fn decode_reply(payload: &[u8]) -> Result<(u64, Reply), CodecError> {
         ReplyV1::Forwarded(all) => Reply::Forwarded(all.into_iter().map(|one| one.map(position)).collect()),
         ReplyV1::ReadIndex(result) => Reply::ReadIndex(result),
         ReplyV1::Failed(why) => Reply::Failed(why),
+        ReplyV1::Pong => Reply::Pong,
     };
     Ok((number, reply))
 }
@@ -369,7 +379,9 @@ mod tests {
             LogEntry { position: place(8), payload: Payload::Command(Bytes::from_static(b"put")) },
         ];
         let append = Request::Append { vote, previous: Some(place(6)), entries, commit: None };
-        for request in [append, Request::ReadIndex, Request::Forward(vec![Bytes::from_static(b"x")])] {
+        for request in
+            [append, Request::ReadIndex, Request::Ping, Request::Forward(vec![Bytes::from_static(b"x")])]
+        {
             let frame = encode_request(11, &request);
             let (kind, payload, rest) = frame::decode(&frame).expect("our own frame");
             assert_eq!((kind, rest.len()), (Kind::PeerRequest, 0));

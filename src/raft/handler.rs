@@ -33,6 +33,7 @@ impl<R: Runtime> Handler for Requests<R> {
                 Request::TransferLeader { vote, to, last } => self.transfer(vote, to, last).await,
                 Request::Forward(envelopes) => self.forward(envelopes).await,
                 Request::ReadIndex => Reply::ReadIndex(self.engine.local_read_index().await),
+                Request::Ping => Reply::Pong,
                 other => Reply::Failed(format!("{} belongs on the snapshot link", kind(&other))),
             }
         })

@@ -170,6 +170,10 @@ where
                 Either::First(None) => {}
                 Either::Second(frame) => {
                     let (number, request) = request(frame?)?;
+                    if request == Request::Ping {
+                        self.reply(number, &Reply::Pong).await?;
+                        continue;
+                    }
                     let served = handler.clone().handle(from, request);
                     serving.add(Box::pin(async move { (number, served.await) }));
                 }
@@ -178,11 +182,42 @@ where
     }
 
     async fn one_by_one(&mut self, mut handler: Box<dyn SnapshotHandler>) -> io::Result<()> {
+        let mut early = None;
         loop {
-            let (number, request) = request(self.reader.next().await?)?;
-            let reply = handler.take(request).await;
+            let (number, request) = match early.take() {
+                Some(early) => early,
+                None => request(self.reader.next().await?)?,
+            };
+            let reply = match request {
+                Request::Ping => Reply::Pong,
+                request => self.while_alive(handler.take(request), &mut early).await?,
+            };
             self.reply(number, &reply).await?;
         }
+    }
+
+    /// Waits for `taking`, which may last, and answers pings meanwhile. A request that comes too
+    /// early is left in `early`; when the connection breaks `taking` still runs to its end.
+    async fn while_alive(
+        &mut self,
+        mut taking: BoxFuture<'_, Reply>,
+        early: &mut Option<(u64, Request)>,
+    ) -> io::Result<Reply> {
+        while early.is_none() {
+            let arrived = match select(&mut taking, self.reader.next()).await {
+                Either::First(reply) => return Ok(reply),
+                Either::Second(frame) => frame.and_then(request),
+            };
+            let handled = match arrived {
+                Ok((number, Request::Ping)) => self.reply(number, &Reply::Pong).await,
+                other => other.map(|request| *early = Some(request)),
+            };
+            if let Err(error) = handled {
+                taking.await;
+                return Err(error);
+            }
+        }
+        Ok(taking.await)
     }
 
     async fn reply(&mut self, number: u64, reply: &Reply) -> io::Result<()> {

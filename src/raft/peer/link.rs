@@ -12,7 +12,7 @@ use super::frames::FrameReader;
 use crate::codec::frame::Kind;
 use crate::codec::peer::{self, Hello, Reply, Request, Welcome};
 use crate::runtime::channel::{mpsc, oneshot};
-use crate::runtime::{Instant, Net, Runtime, Task, timeout};
+use crate::runtime::{Either, Instant, Net, Runtime, Task, select, timeout};
 
 /// Requests that may wait for the connection.
 const QUEUE: usize = 4096;
@@ -20,7 +20,9 @@ const QUEUE: usize = 4096;
 const WRITE_BYTES: usize = 1024 * 1024;
 /// After a failed dial, requests fail at once for this long.
 const BACKOFF: Duration = Duration::from_millis(50);
-/// A connection on which requests wait and nothing was answered for this long is given up.
+/// A connection on which requests wait and nothing was answered for this long is given up. Pings
+/// go out meanwhile, so only silence of the peer counts, not the time that a request takes; and
+/// one that reached a rebooted peer, which knows nothing of the connection, is answered by a reset.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Why a request got no reply. Whether it arrived is unknown unless it says so.
@@ -116,7 +118,12 @@ struct Connection<R: Runtime> {
 impl<R: Runtime> Dialer<R> {
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut connection: Option<Connection<R>> = None;
-        while let Some(first) = queue.recv().await {
+        loop {
+            let first = match &connection {
+                Some(open) if open.is_awaited() => self.next_or_ping(&mut queue).await,
+                _ => queue.recv().await,
+            };
+            let Some(first) = first else { return };
             if connection.as_ref().is_some_and(Connection::is_dead) {
                 connection = None;
             }
@@ -131,6 +138,15 @@ impl<R: Runtime> Dialer<R> {
                 open.fail(&error.to_string());
                 connection = None;
             }
+        }
+    }
+
+    /// The next request, or a ping when none comes while others wait for their replies.
+    async fn next_or_ping(&self, queue: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        match select(queue.recv(), R::sleep(self.patience)).await {
+            Either::First(job) => job,
+            // Nobody waits for the pong itself.
+            Either::Second(()) => Some(Job { request: Request::Ping, reply: oneshot::channel().0 }),
         }
     }
 
@@ -191,6 +207,11 @@ impl<R: Runtime> Dialer<R> {
 }
 
 impl<R: Runtime> Connection<R> {
+    /// Whether a request waits for its reply.
+    fn is_awaited(&self) -> bool {
+        !lock(&self.pending).waiting.is_empty()
+    }
+
     fn is_dead(&self) -> bool {
         let mut pending = lock(&self.pending);
         let silent = R::now() - pending.last_reply > SILENCE;
