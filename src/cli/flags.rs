@@ -39,12 +39,30 @@ pub const FLAGS: &[Flag] = &[
     flag("quota-backend-bytes", "0", "storage quota; 0 for 2 GiB, negative for none"),
     flag("max-txn-ops", "128", "operations in one transaction"),
     flag("max-request-bytes", "1572864", "bytes of one request"),
+    flag("max-concurrent-streams", "4294967295", "streams that one client connection may have open"),
+    flag("grpc-keepalive-min-time", "5s", "time that clients must leave between pings; 0 for 5m"),
+    flag("grpc-keepalive-interval", "2h", "time without a word from a client after which it is pinged"),
+    flag("grpc-keepalive-timeout", "20s", "time after which a client that was pinged is dropped"),
+    flag("auto-compaction-mode", "periodic", "periodic or revision"),
+    flag(
+        "auto-compaction-retention",
+        "0",
+        "periodic: time to keep (a bare number means hours); revision: number to keep; 0 for no compaction",
+    ),
+    flag("compaction-batch-limit", "1000", "records removed in one step after a compaction"),
+    flag("compaction-sleep-interval", "10ms", "pause between two such steps"),
     flag("log-level", "info", "debug, info, warn, error"),
     flag("log-format", "json", "json or console"),
     flag("trace-file", "", "write this process's observations to a file, one a line"),
     switch("unsafe-no-fsync", "do not sync the disk: data is lost when the machine fails"),
     switch("version", "print the version and exit"),
     switch("help", "print this and exit"),
+];
+
+/// Old names that etcd still takes, and what they are called now.
+const OLD_NAMES: &[(&str, &str)] = &[
+    ("experimental-compaction-batch-limit", "compaction-batch-limit"),
+    ("experimental-compaction-sleep-interval", "compaction-sleep-interval"),
 ];
 
 /// Names that are never read from a variable.
@@ -60,6 +78,7 @@ pub struct Given {
 }
 
 fn find(name: &str) -> Option<&'static Flag> {
+    let name = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new);
     FLAGS.iter().find(|flag| flag.name == name)
 }
 
@@ -187,6 +206,14 @@ mod tests {
         assert_eq!(given.values["name"], "b");
         assert_eq!(given.values["max-wals"], "0");
         assert_eq!(given.values["unsafe-no-fsync"], "true");
+    }
+
+    #[test]
+    fn old_names_count() {
+        let given = values(&["--experimental-compaction-batch-limit=5"], &[]).expect("valid");
+        assert_eq!(given.values["compaction-batch-limit"], "5");
+        let given = values(&[], &[("ETCD_EXPERIMENTAL_COMPACTION_SLEEP_INTERVAL", "5ms")]).expect("valid");
+        assert_eq!(given.values["compaction-sleep-interval"], "5ms");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The program: flags, logs, start and stop.
 
+mod duration;
 mod flags;
 mod logging;
 mod options;

@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::duration;
 use super::flags::{FLAGS, Given};
-use crate::node::{InitialMember, NodeConfig};
+use crate::node::{AutoCompaction, InitialMember, NodeConfig};
+use crate::server::ServerOptions;
 use crate::types::limits;
 
 /// Everything the program is started with.
@@ -13,6 +15,8 @@ use crate::types::limits;
 pub struct Options {
     /// For the node.
     pub node: NodeConfig,
+    /// For its doors.
+    pub server: ServerOptions,
     /// Where the data is.
     pub data_dir: PathBuf,
     /// Addresses (`host:port`) to serve clients on.
@@ -63,6 +67,9 @@ pub fn parse(given: &Given) -> Result<Options, String> {
         quota_bytes: if quota == 0 { limits::QUOTA_BYTES } else { quota },
         max_txn_ops: number(given, "max-txn-ops", 1, usize::MAX)?,
         max_request_bytes: number(given, "max-request-bytes", 1, u32::MAX as usize)?,
+        auto_compaction: auto_compaction(given)?,
+        compaction_batch_limit: number(given, "compaction-batch-limit", 1, 1_000_000)?,
+        compaction_sleep_ms: milliseconds(given, "compaction-sleep-interval")?,
         ..NodeConfig::new(&name, initial_cluster)
     };
     let log_level = one_of(given, "log-level", &["debug", "info", "warn", "error", "panic", "fatal"])?;
@@ -71,6 +78,7 @@ pub fn parse(given: &Given) -> Result<Options, String> {
     let trace_file = given.values.get("trace-file").filter(|file| !file.is_empty()).map(PathBuf::from);
     Ok(Options {
         node,
+        server: server_options(given)?,
         data_dir: PathBuf::from(data_dir),
         listen_client: addresses(given, "listen-client-urls")?,
         sync: text(given, "unsafe-no-fsync") != "true",
@@ -96,6 +104,45 @@ fn number<T: FromStr + PartialOrd + Display>(
         Ok(number) if number >= low && number <= high => Ok(number),
         _ => Err(format!("--{name} is a whole number from {low} to {high}, not {value:?}")),
     }
+}
+
+/// A duration in milliseconds, part of one rounded down.
+fn milliseconds(given: &Given, name: &str) -> Result<u64, String> {
+    let value = text(given, name);
+    let parsed = duration::parse(&value).and_then(|duration| u64::try_from(duration.as_millis()).ok());
+    parsed.ok_or_else(|| format!("--{name} is a duration such as 300ms, 5s or 1h30m, not {value:?}"))
+}
+
+/// etcd's grammar: a bare number means hours or revisions, anything else is a duration.
+fn auto_compaction(given: &Given) -> Result<AutoCompaction, String> {
+    const RETENTION: &str = "auto-compaction-retention";
+    let mode = one_of(given, "auto-compaction-mode", &["periodic", "revision"])?;
+    let number: Option<u32> = text(given, RETENTION).parse().ok();
+    Ok(match (mode.as_str(), number) {
+        (_, Some(0)) => AutoCompaction::Off,
+        ("revision", Some(keep)) => AutoCompaction::Revision(i64::from(keep)),
+        ("revision", None) => return Err(format!("--{RETENTION} is a number of revisions in this mode")),
+        (_, Some(hours)) => AutoCompaction::Periodic(u64::from(hours) * 3_600_000),
+        (_, None) => match milliseconds(given, RETENTION)? {
+            0 => AutoCompaction::Off,
+            kept => AutoCompaction::Periodic(kept),
+        },
+    })
+}
+
+/// What etcd leaves to grpc-go when it is 0 has grpc-go's defaults here, too.
+fn server_options(given: &Given) -> Result<ServerOptions, String> {
+    let or = |value: u64, default: u64| if value == 0 { default } else { value };
+    let defaults = ServerOptions::default();
+    let interval = milliseconds(given, "grpc-keepalive-interval")?;
+    let timeout = milliseconds(given, "grpc-keepalive-timeout")?;
+    let is_set = interval > 0 && timeout > 0;
+    Ok(ServerOptions {
+        max_concurrent_streams: number(given, "max-concurrent-streams", 1, u32::MAX)?,
+        keep_alive_min_time_ms: or(milliseconds(given, "grpc-keepalive-min-time")?, 300_000),
+        keep_alive_interval_ms: if is_set { interval } else { defaults.keep_alive_interval_ms },
+        keep_alive_timeout_ms: if is_set { timeout } else { defaults.keep_alive_timeout_ms },
+    })
 }
 
 fn one_of(given: &Given, name: &str, allowed: &[&str]) -> Result<String, String> {
@@ -221,6 +268,47 @@ mod tests {
             let error = options(arguments).expect_err(part);
             assert!(error.contains(part) && !error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn auto_compaction_in_etcd_s_grammar() {
+        let given = |mode: &str, retention: &str| {
+            let (mode, retention) = (
+                format!("--auto-compaction-mode={mode}"),
+                format!("--auto-compaction-retention={retention}"),
+            );
+            options(&[&mode, &retention]).map(|options| options.node.auto_compaction)
+        };
+        assert_eq!(options(&[]).expect("valid").node.auto_compaction, AutoCompaction::Off);
+        assert_eq!(given("periodic", "2"), Ok(AutoCompaction::Periodic(7_200_000)));
+        assert_eq!(given("periodic", "30m"), Ok(AutoCompaction::Periodic(1_800_000)));
+        assert_eq!(given("periodic", "0"), Ok(AutoCompaction::Off));
+        assert_eq!(given("revision", "1000"), Ok(AutoCompaction::Revision(1000)));
+        assert!(given("revision", "5m").expect_err("no number").contains("number of revisions"));
+        assert!(given("periodic", "-1").expect_err("negative").contains("is a duration"));
+        assert!(given("sometimes", "1").expect_err("no mode").contains("periodic, revision"));
+    }
+
+    #[test]
+    fn m9_m10_keep_alive_and_streams() {
+        let server = |flags: &[&str]| options(flags).map(|options| options.server);
+        assert_eq!(server(&[]), Ok(ServerOptions::default()));
+        let given = [
+            "--grpc-keepalive-min-time=1s",
+            "--grpc-keepalive-interval=1m",
+            "--grpc-keepalive-timeout=500ms",
+            "--max-concurrent-streams=7",
+        ];
+        let expected = ServerOptions {
+            max_concurrent_streams: 7,
+            keep_alive_min_time_ms: 1000,
+            keep_alive_interval_ms: 60_000,
+            keep_alive_timeout_ms: 500,
+        };
+        assert_eq!(server(&given), Ok(expected));
+        let zero = server(&["--grpc-keepalive-min-time=0", "--grpc-keepalive-interval=0"]).expect("valid");
+        assert_eq!((zero.keep_alive_min_time_ms, zero.keep_alive_interval_ms), (300_000, 7_200_000));
+        assert!(server(&["--grpc-keepalive-timeout=5"]).expect_err("no unit").contains("300ms, 5s"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::util;
 use crate::node::Node;
 use crate::os::{OsDisk, OsNet, OsRuntime, set_trace_file};
 use crate::runtime::{Either, Listener, Net, Runtime, Task, select};
-use crate::server::{ServerOptions, serve};
+use crate::server::serve;
 use crate::types::limits::ETCD_VERSION;
 
 /// The program. Exit codes: 0 after a graceful stop, 1 for anything that kept it from serving,
@@ -93,7 +93,7 @@ async fn run(options: Options) -> Result<(), String> {
     let mut doors: Vec<Task<()>> = Vec::new();
     for listener in listeners {
         let address = listener.local_address();
-        let serving = serve::<OsRuntime, _>(node.clone(), listener, ServerOptions::default());
+        let serving = serve::<OsRuntime, _>(node.clone(), listener, options.server);
         doors.push(OsRuntime::spawn("doors", serving));
         tracing::info!(address, "ready to serve client requests");
     }

@@ -17,8 +17,11 @@ mod range;
 mod restore;
 mod sort;
 mod store;
+mod walk;
 
 pub use compaction::Removal;
 pub use hash::HashKv;
+pub use range::is_cut;
 pub use restore::BadHistory;
 pub use store::{Change, Store, Write};
+pub use walk::Walk;

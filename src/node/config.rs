@@ -1,5 +1,6 @@
 //! What a node needs to know to start.
 
+use super::AutoCompaction;
 use crate::types::limits;
 
 /// One entry of the initial cluster.
@@ -42,6 +43,14 @@ pub struct NodeConfig {
     pub max_txn_ops: usize,
     /// Largest request.
     pub max_request_bytes: usize,
+    /// Whether and what the leader compacts by itself.
+    pub auto_compaction: AutoCompaction,
+    /// Records looked at in one step of the removal after a compaction (C5).
+    pub compaction_batch_limit: usize,
+    /// Pause between two such steps.
+    pub compaction_sleep_ms: u64,
+    /// Bytes that the answers of reads may take in memory, over all requests.
+    pub read_budget_bytes: usize,
     /// Time between progress notices of watchers that asked for them.
     pub progress_interval_ms: u64,
 }
@@ -64,6 +73,10 @@ impl NodeConfig {
             quota_bytes: limits::QUOTA_BYTES,
             max_txn_ops: limits::MAX_TXN_OPS,
             max_request_bytes: limits::MAX_REQUEST_BYTES,
+            auto_compaction: AutoCompaction::Off,
+            compaction_batch_limit: limits::COMPACTION_BATCH_LIMIT,
+            compaction_sleep_ms: limits::COMPACTION_SLEEP_MS,
+            read_budget_bytes: limits::READ_BUDGET_BYTES,
             progress_interval_ms: 600_000,
         }
     }

@@ -1,8 +1,11 @@
 //! The hall: one node, written once for both worlds. Propose, read, watch, status, stop.
 
 pub mod api;
+mod auto_compaction;
+mod budget;
 mod config;
 mod identity;
+mod listing;
 mod open;
 mod pending;
 mod propose;
@@ -15,13 +18,17 @@ mod tests;
 mod visible;
 mod watch;
 
+pub use auto_compaction::AutoCompaction;
+pub use budget::ReadPermit;
 pub use config::{InitialMember, NodeConfig};
 pub use identity::OpenError;
+pub use listing::{Listing, Scan};
 pub use watch::WatchSession;
 
 use std::sync::Arc;
 
 use api::Header;
+use budget::ReadBudget;
 use visible::Visible;
 
 use crate::raft::Engine;
@@ -48,6 +55,7 @@ struct Inner<R: Runtime> {
     members: Vec<Member>,
     visible: Arc<Visible>,
     engine: Engine<R>,
+    read_budget: ReadBudget,
     /// The directory, whose lock is held as long as any handle lives.
     _disk: R::Disk,
     stopping: follow::Sender<bool>,

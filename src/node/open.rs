@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::RequestContext;
+use super::budget::ReadBudget;
 use super::identity::{self, OpenError};
 use super::pending::Pending;
 use super::sink::Sink;
 use super::visible::Visible;
-use super::{Inner, Node, NodeConfig};
+use super::{Inner, Node, NodeConfig, auto_compaction};
 use crate::checkpoint::Checkpoint;
-use crate::raft::{Engine, EngineConfig};
+use crate::raft::{Engine, EngineConfig, Removal};
 use crate::runtime::channel::watch as follow;
 use crate::runtime::{Disk, Either, Net, Observation, Runtime, select};
 use crate::state::State;
@@ -65,12 +66,17 @@ impl<R: Runtime> Node<R> {
             election_ms: config.election_timeout_ms,
             snapshot_count: config.snapshot_count,
             catchup_entries: config.catchup_entries,
+            removal: Removal {
+                step: config.compaction_batch_limit,
+                pause: Duration::from_millis(config.compaction_sleep_ms),
+            },
         };
         let sink = Arc::new(Sink::<R>::new(visible.clone()));
         let engine = Engine::open(settings, net, listeners, wal, checkpoint, loaded, sink)
             .await
             .map_err(|error| OpenError::Damaged(error.to_string()))?;
         let (stopping, _) = follow::channel(false);
+        let read_budget = ReadBudget::new(config.read_budget_bytes);
         let node = Node {
             inner: Arc::new(Inner {
                 config,
@@ -79,11 +85,13 @@ impl<R: Runtime> Node<R> {
                 members: known.members,
                 visible,
                 engine,
+                read_budget,
                 _disk: disk,
                 stopping,
             }),
         };
         R::spawn("publish", publish(node.clone())).detach();
+        R::spawn("auto compaction", auto_compaction::run(node.clone())).detach();
         R::spawn("progress", notify_progress(node.clone())).detach();
         Ok(node)
     }

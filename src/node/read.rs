@@ -73,7 +73,8 @@ impl<R: Runtime> Node<R> {
         }
     }
 
-    async fn view_for(&self, serializable: bool, context: RequestContext) -> Result<View, Error> {
+    /// The view that answers a read (R18, R19).
+    pub(super) async fn view_for(&self, serializable: bool, context: RequestContext) -> Result<View, Error> {
         if serializable { Ok(self.view()) } else { self.read_barrier(context).await }
     }
 

@@ -32,6 +32,11 @@ impl<R: Runtime> Node<R> {
         (status, self.header(view.revision()))
     }
 
+    /// Whether this member leads and its lease is good.
+    pub fn leads(&self) -> bool {
+        self.inner.engine.status().leader == Some(self.inner.member_id)
+    }
+
     /// Whether this member knows a leader whose lease is good (M1).
     pub fn has_leader(&self) -> bool {
         self.inner.engine.status().leader.is_some()

@@ -17,14 +17,24 @@ use crate::types::Member;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 /// How long openraft may take to hear of a checkpoint it asked for.
 const BUILD_PATIENCE: Duration = Duration::from_secs(60);
-/// Pause between two steps of removal, so that foreground work goes first.
-const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
+/// How fast removal goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal {
+    /// Records looked at in one step.
+    pub step: usize,
+    /// Pause between two steps, so that foreground work goes first.
+    pub pause: Duration,
+}
 
 /// Starts the tasks of an engine.
-pub(super) fn start<R: Runtime>(inner: &Arc<Inner<R>>, catchup_entries: u64) -> Vec<Task<()>> {
+pub(super) fn start<R: Runtime>(
+    inner: &Arc<Inner<R>>,
+    catchup_entries: u64,
+    removal: Removal,
+) -> Vec<Task<()>> {
     vec![
         R::spawn("checkpoints", run_checkpoints(inner.clone(), catchup_entries)),
-        R::spawn("removal", run_removal(inner.clone())),
+        R::spawn("removal", run_removal(inner.clone(), removal)),
         R::spawn("read rounds", inner.clone().run_local_rounds()),
         R::spawn("forwarded reads", inner.clone().run_forwarded_rounds()),
         R::spawn("role", run_role(inner.clone())),
@@ -68,10 +78,10 @@ async fn saved<R: Runtime>(inner: &Inner<R>, index: u64) -> u64 {
     inner.shared.durable.borrow().map_or(0, |at| at.index).min(known)
 }
 
-async fn run_removal<R: Runtime>(inner: Arc<Inner<R>>) {
+async fn run_removal<R: Runtime>(inner: Arc<Inner<R>>, removal: Removal) {
     loop {
-        while inner.shared.remove_some() {
-            R::sleep(REMOVAL_PAUSE).await;
+        while inner.shared.remove_some(removal.step) {
+            R::sleep(removal.pause).await;
         }
         inner.shared.compacted.notified().await;
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use openraft::Raft;
 use openraft::errors::{InitializeError, RaftError};
 
+use super::background::Removal;
 use super::config::{self, StoredMembership, TypeConfig};
 use super::handler::Requests;
 use super::log_store::LogStore;
@@ -47,6 +48,8 @@ pub struct EngineConfig {
     pub snapshot_count: u64,
     /// Entries kept behind the checkpoint for slow followers.
     pub catchup_entries: u64,
+    /// How fast what a compaction left behind is removed.
+    pub removal: Removal,
 }
 
 /// The engine could not be started; in a sentence.
@@ -133,7 +136,7 @@ impl<R: Runtime> Engine<R> {
             stopped,
             wal,
         });
-        let mut tasks: Vec<Task<()>> = background::start(&inner, settings.catchup_entries);
+        let mut tasks: Vec<Task<()>> = background::start(&inner, settings.catchup_entries, settings.removal);
         for listener in listeners {
             let handler = Arc::new(Requests { engine: inner.clone() });
             tasks.push(R::spawn("peers", peer::serve::<R, _>(listener, local, handler)));

@@ -42,8 +42,6 @@ pub trait ApplySink: Send + Sync + 'static {
 
 /// Entries applied before a view is published.
 const BATCH: usize = 1024;
-/// Records looked at in one step of removal.
-const REMOVAL_STEP: usize = 1000;
 
 /// When a checkpoint is due.
 #[derive(Clone, Copy, Debug)]
@@ -132,15 +130,15 @@ impl<R: Runtime> Shared<R> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One bounded step of background compaction; says whether more is left.
-    pub fn remove_some(&self) -> bool {
+    /// One step of background compaction over `records`; says whether more is left.
+    pub fn remove_some(&self, records: usize) -> bool {
         let _publishing = self.publishing();
         let (view, more) = {
             let mut core = self.core();
             if !core.removing {
                 return false;
             }
-            let removal = core.state.remove_some(REMOVAL_STEP);
+            let removal = core.state.remove_some(records);
             core.removed.extend(removal.removed);
             core.removing = removal.more;
             (core.state.view(), removal.more)

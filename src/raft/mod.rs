@@ -22,6 +22,7 @@ mod runtime;
 mod snapshot;
 mod status;
 
+pub use background::Removal;
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use machine::{AppliedEntry, ApplySink};
 pub use propose::ProposeError;

@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use super::ServerOptions;
 use super::doors::Doors;
 use super::hyper_io::{Executor, HyperIo, Timer};
+use super::pings::Pings;
 use crate::node::Node;
 use crate::runtime::channel::oneshot;
 use crate::runtime::{Either, Listener, Runtime, Stream, Task, select, timeout};
@@ -34,7 +35,7 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// What one connection may send ahead of all its handlers.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// What one stream's answer may wait in memory for the socket.
-const SEND_BUFFER_BYTES: usize = 1024 * 1024;
+pub(super) const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Streams that clients may open and reset before they are served. Above it the connection is ended
 /// as an attack; clients that cancel many requests at once stay below.
@@ -107,9 +108,10 @@ async fn connection<R: Runtime, S: Stream>(
         Either::First(None) | Either::Second(_) => return Ok(()),
     };
     let is_http2 = first.starts_with(HTTP2);
-    let io = HyperIo::new(stream, first);
     let service = service_fn(move |request| doors.clone().call(request));
     if is_http2 {
+        let min_time = Duration::from_millis(options.keep_alive_min_time_ms);
+        let io = HyperIo::new(Pings::<R, _>::new(stream, first.len(), min_time), first);
         let connection = http2_builder::<R>(options).serve_connection(io, service);
         let mut connection = pin!(connection);
         if let Either::First(ended) = select(connection.as_mut(), stop).await {
@@ -118,6 +120,7 @@ async fn connection<R: Runtime, S: Stream>(
         connection.as_mut().graceful_shutdown();
         Ok(connection.await?)
     } else {
+        let io = HyperIo::new(stream, first);
         let connection = http1::Builder::new()
             .timer(Timer::<R>::new())
             .header_read_timeout(FIRST_BYTES)

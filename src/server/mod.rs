@@ -6,11 +6,16 @@ mod client;
 mod cluster;
 mod context;
 mod doors;
+mod encode;
+mod frames;
 mod health;
 mod hyper_io;
 mod kv;
 mod maintenance;
+mod pieces;
+mod pings;
 mod plain_http;
+mod range;
 mod status;
 mod streams;
 #[cfg(test)]
@@ -24,10 +29,12 @@ pub use client::{GrpcChannel, GrpcChannelError};
 pub use hyper_io::{Executor, HyperIo, Timer};
 
 /// Knobs of the doors.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
     /// Streams one connection may have open (M10).
     pub max_concurrent_streams: u32,
+    /// Time that clients leave between pings (`--grpc-keepalive-min-time`, M9).
+    pub keep_alive_min_time_ms: u64,
     /// Time without a word from a client after which it is pinged (`--grpc-keepalive-interval`).
     pub keep_alive_interval_ms: u64,
     /// Time after which a client that did not answer a ping is dropped (`--grpc-keepalive-timeout`).
@@ -38,6 +45,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
             max_concurrent_streams: u32::MAX,
+            keep_alive_min_time_ms: 5000,
             keep_alive_interval_ms: 2 * 3600 * 1000,
             keep_alive_timeout_ms: 20_000,
         }

@@ -1,5 +1,5 @@
 //! Requests with one message each way, by hand where they are hot: the request is decoded in place
-//! from the connection's own buffer, and a large answer goes out in the pieces it was encoded in.
+//! from the connection's own buffer.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tonic::body::Body;
 /// Before each message: a byte that says whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 /// The largest message that is sent (M8).
-const MAX_SENT_BYTES: usize = i32::MAX as usize;
+pub(super) const MAX_SENT_BYTES: usize = i32::MAX as usize;
 
 /// Reads the message of a request whose body is `body`.
 ///
@@ -89,54 +89,51 @@ async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Status> {
     Ok(None)
 }
 
-/// The answer that holds `message`.
+/// The answer that holds `message`, a small one.
 pub(super) fn answer(message: &impl Message) -> Response<Body> {
     let length = message.encoded_len();
-    if length > MAX_SENT_BYTES {
-        return too_large(length);
-    }
     let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
-    put_prefix(&mut bytes, length);
+    bytes.put_slice(&prefix(length));
     message.encode_raw(&mut bytes);
-    respond(vec![bytes.freeze()])
+    respond(Whole { bytes: Some(bytes.freeze()), is_ended: false })
 }
 
-/// The answer that holds the message of which `pieces` are the encoded parts, in order.
-pub(super) fn answer_in_pieces(mut pieces: Vec<Bytes>) -> Response<Body> {
-    let length = pieces.iter().map(Bytes::len).sum();
-    if length > MAX_SENT_BYTES {
-        return too_large(length);
-    }
-    let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
-    put_prefix(&mut prefix, length);
-    pieces.insert(0, prefix.freeze());
-    respond(pieces)
+/// What stands before a message of `length` bytes, which must not be above `MAX_SENT_BYTES`.
+pub(super) fn prefix(length: usize) -> [u8; PREFIX_BYTES] {
+    let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+    [0, length[0], length[1], length[2], length[3]]
 }
 
-/// The length must fit; see `MAX_SENT_BYTES`.
-fn put_prefix(bytes: &mut BytesMut, length: usize) {
-    bytes.put_u8(0);
-    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-}
-
-fn too_large(length: usize) -> Response<Body> {
+/// The refusal of an answer above `MAX_SENT_BYTES`.
+pub(super) fn too_large(length: usize) -> Status {
     let text = format!("grpc: trying to send message larger than max ({length} vs. {MAX_SENT_BYTES})");
-    Status::resource_exhausted(text).into_http()
+    Status::resource_exhausted(text)
 }
 
-fn respond(pieces: Vec<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::new(Pieces { left: pieces.into_iter(), is_ended: false }));
+/// A good answer with `body`.
+pub(super) fn respond<B>(body: B) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let mut response = Response::new(Body::new(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
 }
 
-/// A good answer's body: its bytes, and trailers that say that all went well.
-struct Pieces {
-    left: std::vec::IntoIter<Bytes>,
+/// The trailers of a good answer.
+pub(super) fn good_trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers
+}
+
+/// The body of a small answer.
+struct Whole {
+    bytes: Option<Bytes>,
     is_ended: bool,
 }
 
-impl http_body::Body for Pieces {
+impl http_body::Body for Whole {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -144,14 +141,12 @@ impl http_body::Body for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(match self.left.next() {
-            Some(piece) => Some(Ok(Frame::data(piece))),
+        Poll::Ready(match self.bytes.take() {
+            Some(bytes) => Some(Ok(Frame::data(bytes))),
             None if self.is_ended => None,
             None => {
                 self.is_ended = true;
-                let mut trailers = HeaderMap::with_capacity(1);
-                trailers.insert("grpc-status", HeaderValue::from_static("0"));
-                Some(Ok(Frame::trailers(trailers)))
+                Some(Ok(Frame::trailers(good_trailers())))
             }
         })
     }

@@ -9,11 +9,13 @@ mod machine;
 mod restore;
 mod txn;
 mod view;
+mod walk;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::mvcc::{HashKv, Removal};
+pub use crate::mvcc::{HashKv, Removal, is_cut};
 pub use machine::{Applied, State, StateMeta};
 pub use restore::RestoreError;
 pub use view::View;
+pub use walk::RangeWalk;

@@ -13,7 +13,7 @@ use crate::types::{
 /// An immutable copy of the state. A clone copies one pointer. Dropping the last clone of an old
 /// view frees what only it held, so drop it where that time does not matter.
 #[derive(Clone, Debug)]
-pub struct View(Arc<State>);
+pub struct View(pub(super) Arc<State>);
 
 impl View {
     pub(super) fn new(state: State) -> View {

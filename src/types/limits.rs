@@ -25,6 +25,12 @@ pub const PUT_COST_BYTES: i64 = 256;
 pub const MAX_PENDING_PROPOSALS: usize = 5000;
 /// Proposals that may wait on one member, in bytes.
 pub const MAX_PENDING_PROPOSAL_BYTES: usize = 256 * 1024 * 1024;
+/// Records looked at in one step of the removal after a compaction, by default (C5).
+pub const COMPACTION_BATCH_LIMIT: usize = 1000;
+/// Pause between two such steps in milliseconds, by default (C5).
+pub const COMPACTION_SLEEP_MS: u64 = 10;
+/// Bytes that the answers of reads may take in memory on one member, over all requests.
+pub const READ_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// The newest level of the replicated state machine that this build understands.
 pub const MAX_LEVEL: u32 = 1;
 /// The oldest level of the replicated state machine that this build understands.

@@ -11,7 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::codec::envelope;
 use crate::codec::peer::{Purpose, Reply, Request};
 use crate::os::{OsNet, OsRuntime};
-use crate::raft::{AppliedEntry, ApplySink, Engine, EngineConfig};
+use crate::raft::{AppliedEntry, ApplySink, Engine, EngineConfig, Removal};
 use crate::runtime::{Instant, Net, Runtime};
 use crate::state::View;
 use crate::types::{Command, Envelope, Member, PutRequest, RequestId};
@@ -92,6 +92,7 @@ impl Cluster {
             election_ms: 300,
             snapshot_count: 50,
             catchup_entries: 5,
+            removal: Removal { step: 1000, pause: Duration::from_millis(10) },
         };
         let told = Arc::new(Told::default());
         loaded.iter().for_each(|loaded| told.show(loaded.state.view()));

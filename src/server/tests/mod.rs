@@ -1,6 +1,9 @@
 //! The doors of whole members over real sockets, seen with the generated clients.
 
+mod kubernetes;
+mod pings;
 mod plain;
+mod ranges;
 mod unary;
 mod watch;
 
@@ -35,6 +38,15 @@ struct Member {
 
 impl Member {
     async fn start(name: &str, members: usize) -> Member {
+        Member::with(name, members, |_| {}, ServerOptions::default()).await
+    }
+
+    async fn with(
+        name: &str,
+        members: usize,
+        change: impl FnOnce(&mut NodeConfig),
+        options: ServerOptions,
+    ) -> Member {
         let root = std::env::temp_dir().join(format!("etched-doors-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         let mut initial = Vec::new();
@@ -42,16 +54,17 @@ impl Member {
             let peer = OsNet.listen("127.0.0.1:0").await.expect("a port").local_address();
             initial.push(InitialMember { name: format!("n{n}"), peer_urls: vec![format!("http://{peer}")] });
         }
-        let config = NodeConfig {
+        let mut config = NodeConfig {
             listen_peer: vec![initial[0].peer_urls[0].replace("http://", "")],
             segment_bytes: 8 << 20,
             ..NodeConfig::new("n0", initial)
         };
+        change(&mut config);
         let disk = OsDisk::open(&root, true).expect("a directory");
         let node = Node::<OsRuntime>::open(config, OsNet, disk).await.expect("the node opens");
         let listener = OsNet.listen("127.0.0.1:0").await.expect("a port");
         let address = listener.local_address();
-        let doors = OsRuntime::spawn("doors", serve(node.clone(), listener, ServerOptions::default()));
+        let doors = OsRuntime::spawn("doors", serve(node.clone(), listener, options));
         Member { node, address, doors, root }
     }
 

@@ -83,28 +83,6 @@ fn m7_large_messages() {
     });
 }
 
-#[test]
-fn large_ranges_come_whole() {
-    block_on(async {
-        let member = Member::start("large-range", 1).await;
-        let mut kv = member.kv().await;
-        for n in 0..40 {
-            kv.put(put(&format!("k{n:02}"), &format!("{n:02}").repeat(40_000))).await.expect("a put");
-        }
-        let all = pb::RangeRequest { range_end: "z".into(), ..get("a") };
-        let answer = kv.range(all.clone()).await.expect("a read").into_inner();
-        assert_eq!((answer.kvs.len(), answer.count, answer.more), (40, 40, false));
-        assert_eq!(answer.header.expect("a header").revision, 41);
-        for (n, record) in answer.kvs.iter().enumerate() {
-            assert_eq!(record.key, format!("k{n:02}"));
-            assert_eq!((record.value.len(), &record.value[..2]), (80_000, format!("{n:02}").as_bytes()));
-        }
-        let some = kv.range(pb::RangeRequest { limit: 39, ..all }).await.expect("a read").into_inner();
-        assert_eq!((some.kvs.len(), some.count, some.more), (39, 40, true));
-        member.stop().await;
-    });
-}
-
 /// Sends `frames` as the body of a Put and gives what the server said.
 async fn raw_put(member: &Member, frames: Vec<Vec<u8>>) -> Result<usize, Status> {
     use http_body_util::{BodyExt, StreamBody};
@@ -246,8 +224,6 @@ fn what_is_not_offered() {
         let unimplemented = |text: &str| told(Code::Unimplemented, text);
         let leases = LeaseClient::new(channel.clone()).lease_leases(pb::LeaseLeasesRequest {}).await;
         assert_eq!(refusal(leases), unimplemented("unknown service etcdserverpb.Lease"));
-        let stream = KvClient::new(channel.clone()).range_stream(get("a")).await;
-        assert_eq!(refusal(stream).0, Code::Unimplemented);
         let mut client = tonic::client::Grpc::new(channel);
         client.ready().await.expect("ready");
         let path = http::uri::PathAndQuery::from_static("/etcdserverpb.KV/Frobnicate");

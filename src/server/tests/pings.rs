@@ -1,0 +1,143 @@
+//! Pings in both directions, frame by frame (M9).
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::runtime::Stream;
+
+const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+const PONG: &[u8] = &[0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+/// Connects and says hello as an HTTP/2 client.
+async fn connect(member: &Member) -> impl Stream + use<> {
+    let mut stream = OsNet.dial(&member.address).await.expect("a connection");
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("sent");
+    stream
+}
+
+/// The next frame: kind, flags and payload; `None` when the server hung up.
+async fn frame(stream: &mut impl Stream) -> Option<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some((head[3], head[4], payload))
+}
+
+/// Pings until the server has answered or hung up; false for the latter, with the GOAWAY's payload.
+async fn ping(stream: &mut impl Stream) -> Result<(), Vec<u8>> {
+    let mut last_words = Vec::new();
+    if stream.write_all(PING).await.is_err() {
+        return Err(last_words);
+    }
+    while let Some((kind, flags, payload)) = frame(stream).await {
+        match (kind, flags) {
+            (6, 1) if last_words.is_empty() => return Ok(()),
+            (7, _) => last_words = payload,
+            _ => {}
+        }
+    }
+    Err(last_words)
+}
+
+fn options(min_time: Duration) -> ServerOptions {
+    ServerOptions { keep_alive_min_time_ms: min_time.as_millis() as u64, ..ServerOptions::default() }
+}
+
+const CALM: &[u8] = b"\x7f\xff\xff\xff\x00\x00\x00\x0btoo_many_pings";
+
+#[test]
+fn m9_too_many_pings() {
+    block_on(async {
+        let member = Member::with("pings", 1, |_| {}, options(Duration::from_secs(5))).await;
+        // Without any stream.
+        let mut stream = connect(&member).await;
+        for _ in 0..3 {
+            assert_eq!(ping(&mut stream).await, Ok(()));
+        }
+        assert_eq!(ping(&mut stream).await, Err(CALM.to_vec()));
+        // All at once and torn.
+        let mut stream = connect(&member).await;
+        for part in PING.repeat(20).chunks(5) {
+            let _ = stream.write_all(part).await;
+        }
+        let mut last = None;
+        while let Some(frame) = frame(&mut stream).await {
+            last = Some(frame);
+        }
+        assert_eq!(last.expect("last words").2, CALM);
+        // Others are as well as before.
+        member.kv().await.put(put("a", "1")).await.expect("a put");
+        member.stop().await;
+    });
+}
+
+/// HEADERS that open a stream of gRPC without ending it: HPACK literals, never indexed.
+fn open_stream(id: u8) -> Vec<u8> {
+    let mut block = vec![0x83, 0x86];
+    let mut literal = |name: &str, value: &str| {
+        block.push(0x10);
+        for text in [name, value] {
+            block.push(text.len() as u8);
+            block.extend(text.as_bytes());
+        }
+    };
+    literal(":path", "/etcdserverpb.KV/Put");
+    literal(":authority", "x");
+    literal("content-type", "application/grpc");
+    let mut frame = vec![0, 0, block.len() as u8, 1, 4, 0, 0, 0, id];
+    frame.extend(block);
+    frame
+}
+
+#[test]
+fn m9_pings_with_a_stream_and_what_forgives_them() {
+    block_on(async {
+        let member = Member::with("open-pings", 1, |_| {}, options(Duration::from_millis(20))).await;
+        let mut stream = connect(&member).await;
+        stream.write_all(&open_stream(1)).await.expect("sent");
+        for _ in 0..8 {
+            assert_eq!(ping(&mut stream).await, Ok(()));
+            OsRuntime::sleep(Duration::from_millis(25)).await;
+        }
+        // An answer forgives: here the answer to a stream that ends without its message.
+        for id in (3..40).step_by(2) {
+            stream.write_all(&open_stream(id)).await.expect("sent");
+            stream.write_all(&[0, 0, 0, 0, 1, 0, 0, 0, id]).await.expect("sent");
+            while frame(&mut stream).await.expect("an answer").0 != 1 {}
+            assert_eq!(ping(&mut stream).await, Ok(()), "{id}");
+        }
+        member.stop().await;
+    });
+}
+
+#[test]
+fn dead_connections_are_closed() {
+    block_on(async {
+        let options = ServerOptions {
+            keep_alive_interval_ms: 50,
+            keep_alive_timeout_ms: 500,
+            ..ServerOptions::default()
+        };
+        let member = Member::with("dead", 1, |_| {}, options).await;
+        let (mut dead, mut alive) = (connect(&member).await, connect(&member).await);
+        let answering = OsRuntime::spawn("alive", async move {
+            while let Some((kind, flags, mut payload)) = frame(&mut alive).await {
+                if (kind, flags) == (6, 0) {
+                    payload.splice(..0, PONG[..9].iter().copied());
+                    alive.write_all(&payload).await.expect("sent");
+                }
+            }
+        });
+        let mut pings = 0;
+        while let Some((kind, ..)) = frame(&mut dead).await {
+            pings += u32::from(kind == 6);
+        }
+        assert!(pings > 0);
+        OsRuntime::sleep(Duration::from_millis(200)).await;
+        let over = timeout::<OsRuntime, _>(Duration::from_millis(1), answering).await;
+        assert!(over.is_none(), "a client that answers stays");
+        member.stop().await;
+    });
+}
