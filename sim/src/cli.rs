@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use etched::planted::Plant;
 
-use crate::{one, parent, scenario};
+use crate::{corpus, one, parent, scenario};
 
 const USAGE: &str = "usage:
   cargo sim run [SCENARIO] --seeds A..B [--jobs N] [--json]
-  cargo sim replay SEED [SCENARIO] [--trace] [--plant ID]
+  cargo sim replay SEED [SCENARIO] [--trace] [--plant ID] [--plan FILE]
+  cargo sim corpus [--plant ID]
   cargo sim meta [SCENARIO] --seeds A..B [--jobs N]
   cargo sim mutants [--seeds A..B] [--only ID] [--jobs N] [--json]
   cargo sim list
@@ -26,6 +27,7 @@ pub(crate) struct Arguments {
     pub trace: bool,
     pub trace_file: Option<PathBuf>,
     pub plant: Option<Plant>,
+    pub plan: Option<PathBuf>,
 }
 
 /// The program; the exit code is the verdict.
@@ -52,6 +54,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             }
             "--json" => arguments.json = true,
             "--trace" => arguments.trace = true,
+            "--plan" => arguments.plan = Some(PathBuf::from(value()?)),
             "--trace-file" => arguments.trace_file = Some(PathBuf::from(value()?)),
             "--plant" | "--only" => arguments.plant = Some(plant(&value()?)?),
             flag if flag.starts_with('-') => return Err(format!("unknown flag {flag}")),
@@ -103,6 +106,7 @@ fn dispatch(arguments: &Arguments) -> Result<i32, String> {
             let seed = number(word(1).ok_or("replay needs a seed")?)?;
             parent::replay(word(2).unwrap_or("everything"), seed, arguments)
         }
+        Some("corpus") => corpus::run(arguments),
         Some("one") => {
             let seed = number(word(2).ok_or("one needs a scenario and a seed")?)?;
             parent::one(word(1).unwrap_or("everything"), seed, arguments)

@@ -1,6 +1,6 @@
 //! The members of one run: booted with the same calls as `main` makes, restarted when they die.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use etched::server::{ServerOptions, serve};
 
 use crate::check::digest::EndState;
 use crate::scenario::Scenario;
-use crate::world::{NodeId, SimRuntime, World};
+use crate::world::{Cause, NodeId, SimRuntime, World};
 
 /// Port for clients.
 pub const CLIENT_PORT: u16 = 2379;
@@ -26,6 +26,10 @@ pub struct Cluster {
     handles: Handles,
     /// Members that must stay down, by the nemesis' will.
     down: Arc<Mutex<BTreeMap<NodeId, u64>>>,
+    /// Members that were damaged beyond repair and said so: they stay out.
+    refused: Arc<Mutex<BTreeSet<NodeId>>>,
+    /// Members that are started with another initial cluster than the rest.
+    strangers: Arc<Mutex<BTreeSet<NodeId>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -43,6 +47,7 @@ impl Cluster {
             peer_urls: vec![format!("http://{}", node.address(PEER_PORT))],
         };
         let initial: Vec<InitialMember> = members.iter().map(member).collect();
+        let strangers: Arc<Mutex<BTreeSet<NodeId>>> = Arc::default();
         for node in &members {
             let config = NodeConfig {
                 listen_peer: vec![node.address(PEER_PORT)],
@@ -53,10 +58,52 @@ impl Cluster {
                 ..NodeConfig::new(&format!("n{}", node.0), initial.clone())
             };
             let (at, handles, program) = (*node, handles.clone(), world.clone());
-            world.set_boot(*node, move || run(program.clone(), at, config.clone(), handles.clone()));
+            let strangers = strangers.clone();
+            world.set_boot(*node, move || {
+                let is_stranger = lock(&strangers).contains(&at);
+                let config = if is_stranger { differing(config.clone()) } else { config.clone() };
+                run(program.clone(), at, config, handles.clone())
+            });
         }
         world.atlas().set_voters(members.iter().copied());
-        Cluster { world: world.clone(), members, handles, down: Arc::default() }
+        let (down, refused) = (Arc::default(), Arc::default());
+        Cluster { world: world.clone(), members, handles, down, refused, strangers }
+    }
+
+    /// From the next start on the member is given another initial cluster.
+    pub fn estrange(&self, node: NodeId) {
+        lock(&self.strangers).insert(node);
+    }
+
+    /// Whether the member runs with another initial cluster.
+    pub fn is_stranger(&self, node: NodeId) -> bool {
+        lock(&self.strangers).contains(&node)
+    }
+
+    /// Gives the member an empty disk and the right initial cluster, and starts it.
+    pub fn make_right(&self, node: NodeId) {
+        self.world.kill(node);
+        self.world.disk(node).wipe();
+        lock(&self.strangers).remove(&node);
+        self.start_at(node, 0);
+    }
+
+    /// Members that must converge: all but those that are damaged and refused to start.
+    pub fn able(&self) -> Vec<NodeId> {
+        let refused = lock(&self.refused);
+        self.members.iter().copied().filter(|node| !refused.contains(node)).collect()
+    }
+
+    /// Notes that a damaged member refused to start by name, and says so.
+    fn has_refused(&self, node: NodeId) -> bool {
+        let deaths = self.world.deaths();
+        let last = deaths.iter().rev().find(|death| death.node == node);
+        let by_name = last.is_some_and(|death| is_refusal(&death.cause));
+        let refused = by_name && self.world.atlas().damaged().contains(&node);
+        if refused {
+            lock(&self.refused).insert(node);
+        }
+        refused
     }
 
     /// Starts a dead member at `at_ns` (true time), or at once if that has passed.
@@ -69,7 +116,10 @@ impl Cluster {
     pub async fn keep_alive(self) {
         loop {
             for node in &self.members {
-                if self.world.is_alive(*node) {
+                if self.world.is_alive(*node) || lock(&self.refused).contains(node) {
+                    continue;
+                }
+                if self.has_refused(*node) {
                     continue;
                 }
                 let now = self.world.now_ns();
@@ -120,6 +170,21 @@ impl Cluster {
     pub fn clear(&self) {
         lock(&self.handles).clear();
     }
+}
+
+/// Whether a member ended because its data is damaged, and said so.
+pub fn is_refusal(cause: &Cause) -> bool {
+    matches!(cause, Cause::Crashed(reason) if reason.contains("not usable"))
+}
+
+/// The same member with one other left out of its list: another cluster.
+fn differing(config: NodeConfig) -> NodeConfig {
+    let own = config.name.clone();
+    let mut initial_cluster = config.initial_cluster;
+    if let Some(other) = initial_cluster.iter().position(|member| member.name != own) {
+        initial_cluster.remove(other);
+    }
+    NodeConfig { initial_cluster, ..config }
 }
 
 /// A member's program, as `main` runs it.

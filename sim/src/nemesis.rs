@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::check::Link;
+use crate::check::disk_log::proved;
 use crate::client::{Shared, lock};
 use crate::cluster::Cluster;
 use crate::plan::{Fault, TimedFault};
@@ -14,6 +15,8 @@ pub struct Nemesis {
     pub world: World,
     pub cluster: Cluster,
     pub shared: Shared,
+    /// The delay of links that nothing is wrong with.
+    pub usual: Latency,
 }
 
 impl Nemesis {
@@ -98,23 +101,75 @@ impl Nemesis {
                 clock.jump_wall(wall_ms * 1_000_000);
             }
             Fault::SlowDisk(number) => {
-                let disk = self.world.disk(NodeId(number));
-                self.well(NodeId(number), false);
-                disk.set_faults(DiskFaults {
+                let faults = DiskFaults {
                     operation: Latency::Exponential { min_ns: 50_000, mean_ns: 1_000_000 },
                     sync: Latency::Exponential { min_ns: 1_000_000, mean_ns: 30_000_000 },
                     stall_ppm: 5_000,
                     stall_ns: 700_000_000,
                     ..DiskFaults::default()
-                });
-                let shared = self.shared.clone();
+                };
+                self.bad_disk(NodeId(number), faults, until_ns);
+            }
+            Fault::DiskError(number) => {
+                let faults =
+                    DiskFaults { error_ppm: 5_000, sync_error_ppm: 20_000, ..DiskFaults::default() };
+                self.bad_disk(NodeId(number), faults, until_ns);
+            }
+            Fault::FullDisk(number, room_bytes) => {
+                let used = self.world.disk(NodeId(number)).used_bytes();
+                let faults = DiskFaults { capacity_bytes: Some(used + room_bytes), ..DiskFaults::default() };
+                self.bad_disk(NodeId(number), faults, until_ns);
+            }
+            Fault::BitRot(number, choice) => self.rot(NodeId(number), choice, until_ns),
+            Fault::SlowLink(from, to) if from != to => {
+                let (from, to) = (NodeId(from), NodeId(to));
+                self.link(from, to, Link::Cut);
+                let slow = Latency::Exponential { min_ns: 5_000_000, mean_ns: 60_000_000 };
+                self.world.net().set_latency(from, to, slow);
+                self.world.net().set_connect_loss_ppm(from, to, 300_000);
+                let (shared, usual) = (self.shared.clone(), self.usual);
                 self.world.call_at(until_ns, move |world| {
-                    world.disk(NodeId(number)).set_faults(DiskFaults::default());
-                    lock(&shared.checks).on_node(world.now_ns(), number, true);
+                    world.net().set_latency(from, to, usual);
+                    world.net().set_connect_loss_ppm(from, to, 0);
+                    lock(&shared.checks).on_link(world.now_ns(), from.0, to.0, Link::Good);
                 });
             }
             Fault::Reset(a, b) => drop(self.world.net().reset_connections(NodeId(a), NodeId(b))),
-            Fault::OneWay(..) => {}
+            Fault::OneWay(..) | Fault::SlowLink(..) => {}
+        }
+    }
+
+    fn bad_disk(&self, node: NodeId, faults: DiskFaults, until_ns: u64) {
+        self.well(node, false);
+        self.world.disk(node).set_faults(faults);
+        let shared = self.shared.clone();
+        self.world.call_at(until_ns, move |world| {
+            world.disk(node).set_faults(DiskFaults::default());
+            lock(&shared.checks).on_node(world.now_ns(), node.0, true);
+        });
+    }
+
+    /// Damages bytes of one file that are proved durable, while the member is down. Where it may be taken
+    /// for a torn tail it is left alone: that is beyond what a member can tell (docs/FORMAT.md).
+    fn rot(&self, node: NodeId, choice: u64, until_ns: u64) {
+        if !self.world.atlas().claim(node) {
+            return;
+        }
+        self.down(node, until_ns);
+        self.world.kill(node);
+        let disk = self.world.disk(node);
+        let files = disk.files();
+        let Some(path) = files.get(choice as usize % files.len().max(1)) else { return };
+        let Some(image) = disk.synced_image(path) else { return };
+        let end = if path.ends_with(".log") { proved(path, &image) } else { image.len() };
+        // Most of a small database's pages are free: one spot would rarely matter.
+        let spots = if path.ends_with(".redb") { 64 } else { 1 };
+        for spot in 0..spots {
+            if end > 0 {
+                let offset = (choice >> 16).wrapping_add(spot * 9973) % end as u64;
+                self.world.note(node, &format!("a byte of {path} at {offset} rots"));
+                disk.rot(path, offset, 1 << (choice >> 8 & 7));
+            }
         }
     }
 
@@ -154,8 +209,10 @@ impl Nemesis {
 }
 
 /// Takes back everything: links, clocks, disks, pauses. Dead members come back by themselves.
-pub fn heal(world: &World, cluster: &Cluster) {
+pub fn heal(world: &World, cluster: &Cluster, usual: Latency) {
     world.net().heal();
+    world.net().set_latency_all(usual);
+    world.net().set_connect_loss_all_ppm(0);
     world.set_buggify(false);
     for node in &cluster.members {
         world.resume(*node);

@@ -15,6 +15,7 @@ use crate::client::{Connection, Counts, Shared, lock, run_client, run_watcher, s
 use crate::cluster::Cluster;
 use crate::nemesis::{Nemesis, heal};
 use crate::plan::{self, Plan};
+use crate::stranger::Stranger;
 use crate::scenario::Scenario;
 use crate::world::{Cause, NodeId, SimRuntime, World, WorldConfig};
 
@@ -27,7 +28,7 @@ pub const DETERMINISM: i32 = 13;
 pub const PANIC: i32 = 101;
 
 /// What one seed came to; printed as one JSON line.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Verdict {
     pub scenario: String,
     pub seed: u64,
@@ -50,13 +51,17 @@ pub struct Verdict {
 pub struct Options {
     pub plant: Option<Plant>,
     pub trace_file: Option<std::path::PathBuf>,
+    /// Instead of the plan that the seed draws.
+    pub plan: Option<Plan>,
 }
 
 /// Runs one seed to its verdict.
 pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Verdict, Plan) {
     planted::activate(options.plant);
-    let plan = plan::draw(scenario, seed);
+    let plan = options.plan.clone().unwrap_or_else(|| plan::draw(scenario, seed));
     let config = WorldConfig {
+        latency: plan.weather.latency(),
+        short_reads_ppm: plan.short_reads_ppm,
         buggify: scenario.buggify,
         trace_file: options.trace_file.clone(),
         ..WorldConfig::default()
@@ -102,13 +107,22 @@ fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {
         until_ns: scenario.duration_ms * 1_000_000,
         counts: Arc::new(Mutex::new(Counts::default())),
     };
-    let told = shared.clone();
+    let (told, members) = (shared.clone(), cluster.clone());
+    let mut stranger = Stranger::default();
     world.set_observer(Box::new(move |seen| {
+        if members.is_stranger(seen.node) {
+            told.judge(stranger.observe(&seen.observation));
+            return;
+        }
+        told.judge(stranger.is_left_out(&seen.observation));
         let checked = lock(&told.checks).on_observation(seen.time_ns, seen.node.0, &seen.observation);
         told.judge(checked);
     }));
-    let told = shared.clone();
+    let (told, members) = (shared.clone(), cluster.clone());
     world.set_sync_hook(Box::new(move |event| {
+        if members.is_stranger(event.node) {
+            return;
+        }
         lock(&told.checks).on_sync(event.node.0, event.path, event.image);
     }));
     shared
@@ -123,6 +137,16 @@ async fn story(
 ) -> Result<Vec<EndState>, Violation> {
     let world = &shared.world;
     let mut draws = world.stream("boot", 0);
+    if scenario.differing_list && draws.coin() {
+        let node = NodeId(1 + draws.below(u64::from(scenario.nodes)) as u32);
+        cluster.estrange(node);
+        lock(&shared.checks).on_node(0, node.0, false);
+        let (told, members) = (shared.clone(), cluster.clone());
+        world.call_at((3000 + draws.below(3000)) * 1_000_000, move |world| {
+            members.make_right(node);
+            lock(&told.checks).on_node(world.now_ns(), node.0, true);
+        });
+    }
     for node in &cluster.members {
         cluster.start_at(*node, draws.below(scenario.stagger_ms + 1) * 1_000_000);
         if scenario.bootstrap_deaths {
@@ -130,7 +154,8 @@ async fn story(
         }
     }
     let _keeper = SimRuntime::spawn("keep alive", cluster.clone().keep_alive());
-    let nemesis = Nemesis { world: world.clone(), cluster: cluster.clone(), shared: shared.clone() };
+    let usual = plan.weather.latency();
+    let nemesis = Nemesis { world: world.clone(), cluster: cluster.clone(), shared: shared.clone(), usual };
     let _nemesis = SimRuntime::spawn("nemesis", nemesis.run(plan.faults));
     for number in 1..=u64::from(scenario.clients + scenario.watchers) {
         let node = world.add_node(&format!("c{number}"));
@@ -150,7 +175,7 @@ async fn story(
     if lock(&shared.broken).is_some() {
         return Ok(Vec::new());
     }
-    heal(world, cluster);
+    heal(world, cluster, usual);
     liveness(shared, cluster, scenario, &clients).await
 }
 
@@ -177,7 +202,7 @@ async fn liveness(
         }
         let ends = cluster.ends();
         let first = ends.first().map(|end| (end.applied, end.revision, end.digest));
-        let equal = ends.len() == cluster.members.len()
+        let equal = ends.len() == cluster.able().len()
             && ends.iter().all(|end| Some((end.applied, end.revision, end.digest)) == first);
         let quiet = clients.iter().all(|node| !world.is_alive(*node));
         if *lock(&probed) && equal && quiet && cluster.leader().is_some() {
@@ -239,7 +264,9 @@ fn verdict_of(world: &World, shared: &Shared, ended: Result<Vec<EndState>, Viola
     for death in world.deaths() {
         match death.cause {
             Cause::Panicked(text) => return Some(Violation::new("panic", format!("{}: {text}", death.node))),
-            Cause::Crashed(reason) if reason.contains("not usable") => {
+            Cause::Crashed(reason)
+                if reason.contains("not usable") && !world.atlas().damaged().contains(&death.node) =>
+            {
                 return Some(Violation::new("recovery", format!("{}: {reason}", death.node)));
             }
             _ => {}

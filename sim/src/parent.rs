@@ -10,24 +10,27 @@ use etched::planted::Plant;
 
 use crate::cli::Arguments;
 use crate::one::{self, Options, Verdict};
-use crate::{plan, scenario};
+use crate::table::Table;
+use crate::{corpus, plan, scenario};
 
 /// Runs a seed in this process and prints its verdict as one JSON line; the hidden command that the
 /// others start.
 pub(crate) fn one(name: &str, seed: u64, arguments: &Arguments) -> Result<i32, String> {
     let scenario = scenario::load(name)?;
-    let options = Options { plant: arguments.plant, trace_file: arguments.trace_file.clone() };
+    let trace_file = arguments.trace_file.clone();
+    let plan = arguments.plan.as_deref().map(corpus::read).transpose()?.map(|entry| entry.plan);
+    let options = Options { plant: arguments.plant, trace_file, plan };
     let (verdict, _) = one::run(name, &scenario, seed, &options);
     println!("{}", serde_json::to_string(&verdict).map_err(|error| error.to_string())?);
     Ok(verdict.code)
 }
 
-struct Running {
+pub(crate) struct Running {
     seed: u64,
     child: Child,
 }
 
-fn start(name: &str, seed: u64, plant: Option<Plant>, more: &[&str]) -> Result<Running, String> {
+pub(crate) fn start(name: &str, seed: u64, plant: Option<Plant>, more: &[&str]) -> Result<Running, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
     command.args(["one", name, &seed.to_string()]).args(more);
@@ -44,7 +47,7 @@ fn start(name: &str, seed: u64, plant: Option<Plant>, more: &[&str]) -> Result<R
 }
 
 /// Waits for a seed. A process that died without a verdict is a panic of the simulator itself.
-fn wait(name: &str, running: Running) -> Result<Verdict, String> {
+pub(crate) fn wait(name: &str, running: Running) -> Result<Verdict, String> {
     let seed = running.seed;
     let output = running.child.wait_with_output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -58,13 +61,7 @@ fn wait(name: &str, running: Running) -> Result<Verdict, String> {
             code: one::PANIC,
             checker: "panic".to_string(),
             message: lines.join(" | "),
-            digest: String::new(),
-            trace_events: 0,
-            simulated_ms: 0,
-            operations: 0,
-            unknown: 0,
-            watch_events: 0,
-            revision: 0,
+            ..Verdict::default()
         }
     }))
 }
@@ -95,15 +92,13 @@ fn each(
 
 /// `cargo sim run`.
 pub(crate) fn run(name: &str, seeds: Range<u64>, arguments: &Arguments) -> Result<i32, String> {
-    scenario::load(name)?;
+    let scenario = scenario::load(name)?;
     let total = seeds.end - seeds.start;
     let (mut done, mut failed, mut worst) = (0, 0, one::GOOD);
-    let (mut simulated_ms, mut operations, mut events) = (0, 0, 0);
+    let mut table = Table::default();
     each(name, seeds, arguments.jobs, arguments.plant, |verdict| {
         done += 1;
-        simulated_ms += verdict.simulated_ms;
-        operations += verdict.operations;
-        events += verdict.watch_events;
+        table.add(&plan::draw(&scenario, verdict.seed), &verdict);
         if arguments.json {
             println!("{}", serde_json::to_string(&verdict).map_err(|error| error.to_string())?);
         }
@@ -117,11 +112,7 @@ pub(crate) fn run(name: &str, seeds: Range<u64>, arguments: &Arguments) -> Resul
         Ok(true)
     })?;
     if !arguments.json {
-        println!(
-            "{name}: {done} seeds, {failed} failed, {} simulated seconds, {operations} operations, {events} \
-             watch events",
-            simulated_ms / 1000
-        );
+        println!("{}", table.show(name));
     }
     Ok(worst)
 }
@@ -146,11 +137,18 @@ fn failure_folder(verdict: &Verdict, arguments: &Arguments) -> Result<PathBuf, S
     std::fs::create_dir_all(&folder).map_err(failed)?;
     let scenario = scenario::load(&verdict.scenario)?;
     let plan = plan::draw(&scenario, verdict.seed);
+    let entry = corpus::Entry {
+        about: verdict.message.clone(),
+        scenario: verdict.scenario.clone(),
+        seed: verdict.seed,
+        plant: arguments.plant.map(|plant| plant.id().to_string()),
+        plan,
+    };
     let pretty = |value: Result<String, serde_json::Error>| value.unwrap_or_default();
     let commit = Command::new("git").args(["rev-parse", "HEAD"]).output();
     let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let files = [
-        ("plan.json", pretty(serde_json::to_string_pretty(&plan))),
+        ("plan.json", pretty(serde_json::to_string_pretty(&entry))),
         ("verdict.json", pretty(serde_json::to_string_pretty(verdict))),
         ("commit", commit.unwrap_or_else(|_| "unknown\n".to_string())),
         ("replay", format!("{}\n", replay_line(verdict, arguments))),
@@ -164,8 +162,11 @@ fn failure_folder(verdict: &Verdict, arguments: &Arguments) -> Result<PathBuf, S
 /// `cargo sim replay`.
 pub(crate) fn replay(name: &str, seed: u64, arguments: &Arguments) -> Result<i32, String> {
     let scenario = scenario::load(name)?;
-    let plan = plan::draw(&scenario, seed);
-    println!("{name} seed {seed}: workload {:?}, without {:?}", plan.workload, plan.without);
+    let plan = match &arguments.plan {
+        Some(path) => corpus::read(path)?.plan,
+        None => plan::draw(&scenario, seed),
+    };
+    println!("{name} seed {seed}: workload {:?}, {:?}, without {:?}", plan.workload, plan.weather, plan.without);
     for fault in &plan.faults {
         println!("  {:6} ms  {:?} for {} ms", fault.at_ms, fault.fault, fault.for_ms);
     }
@@ -173,7 +174,7 @@ pub(crate) fn replay(name: &str, seed: u64, arguments: &Arguments) -> Result<i32
     if let Some(folder) = trace_file.as_ref().and_then(|path| path.parent()) {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     }
-    let options = Options { plant: arguments.plant, trace_file: trace_file.clone() };
+    let options = Options { plant: arguments.plant, trace_file: trace_file.clone(), plan: Some(plan) };
     let (verdict, _) = one::run(name, &scenario, seed, &options);
     println!("{}", serde_json::to_string_pretty(&verdict).map_err(|error| error.to_string())?);
     if let Some(path) = trace_file {

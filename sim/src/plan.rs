@@ -1,13 +1,14 @@
 //! The plan of one seed: every fault with its time, drawn before the run begins and printed with a
 //! failure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::scenario::{Faults, Scenario};
-use crate::world::streams::Stream;
+use crate::world::streams::{Latency, Stream};
 
 /// One fault at one time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TimedFault {
     /// True time.
     pub at_ms: u64,
@@ -18,7 +19,8 @@ pub struct TimedFault {
 }
 
 /// What can happen. Members are numbered from 1; "leader" means whoever leads at that time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Fault {
     /// Members whose bit is set are cut off from the others; clients stay with both sides.
     Partition(u64),
@@ -42,15 +44,78 @@ pub enum Fault {
     SlowDisk(u32),
     /// Connections between two members are reset.
     Reset(u32, u32),
+    /// The way from the first to the second is slow and loses connection attempts.
+    SlowLink(u32, u32),
+    /// Operations and syncs of a disk fail now and then.
+    DiskError(u32),
+    /// A disk takes no more than some bytes.
+    FullDisk(u32, u64),
+    /// A byte of a member's files rots while the member is down; the number chooses which.
+    BitRot(u32, u64),
+}
+
+impl Fault {
+    /// The kind's name, as in scenario files.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Partition(_) => "partition",
+            Fault::Isolate(_) => "isolate",
+            Fault::OneWay(..) => "one_way",
+            Fault::Kill(0) => "kill_leader",
+            Fault::Kill(_) => "kill",
+            Fault::PowerCut(..) => "power_cut",
+            Fault::PowerCutAll => "power_cut_all",
+            Fault::Pause(_) => "pause",
+            Fault::ClockRate(..) => "clock_rate",
+            Fault::ClockJump(..) => "clock_jump",
+            Fault::SlowDisk(_) => "slow_disk",
+            Fault::Reset(..) => "reset",
+            Fault::SlowLink(..) => "slow_link",
+            Fault::DiskError(_) => "disk_error",
+            Fault::FullDisk(..) => "full_disk",
+            Fault::BitRot(..) => "bit_rot",
+        }
+    }
+}
+
+/// How long messages are on their way when nothing is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weather {
+    /// 0.1 to 0.5 ms.
+    #[default]
+    Rack,
+    /// 1 to 10 ms.
+    Region,
+    /// 0.2 ms and an exponential part of 3 ms, cut at 60 ms.
+    LongTail,
+}
+
+impl Weather {
+    /// The distribution.
+    pub fn latency(self) -> Latency {
+        match self {
+            Weather::Rack => Latency::uniform_us(100, 500),
+            Weather::Region => Latency::uniform_us(1000, 10_000),
+            Weather::LongTail => Latency::Exponential { min_ns: 200_000, mean_ns: 3_000_000 },
+        }
+    }
 }
 
 /// What a seed will do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Kinds of faults that this seed leaves out.
-    pub without: Vec<&'static str>,
+    pub without: Vec<String>,
     /// Weights of put, range, delete, transaction, compaction.
     pub workload: [u32; 5],
+    /// How long messages are on their way.
+    #[serde(default)]
+    pub weather: Weather,
+    /// Chance that a read from a connection gives fewer bytes than there are.
+    #[serde(default)]
+    pub short_reads_ppm: u32,
     /// The faults in order of time.
     pub faults: Vec<TimedFault>,
 }
@@ -73,7 +138,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         let mut stream = Stream::new(seed, "plan.fault", 0, 0, number as u64);
         if mean_ms == 0 || (scenario.swarm && stream.coin()) {
             if mean_ms > 0 {
-                without.push(name);
+                without.push(name.to_string());
             }
             continue;
         }
@@ -86,10 +151,17 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         }
     }
     faults.sort_by_key(|fault| fault.at_ms);
-    Plan { without, workload, faults }
+    let mut stream = Stream::new(seed, "plan.weather", 0, 0, 0);
+    let (mut weather, mut short_reads_ppm) = (Weather::Rack, 0);
+    if scenario.swarm {
+        let all = [Weather::Rack, Weather::Rack, Weather::Region, Weather::LongTail];
+        weather = *stream.pick(&all).unwrap_or(&Weather::Rack);
+        short_reads_ppm = if stream.coin() { 100_000 } else { 0 };
+    }
+    Plan { without, workload, weather, short_reads_ppm, faults }
 }
 
-fn kinds(faults: &Faults) -> [(&'static str, u64); 12] {
+fn kinds(faults: &Faults) -> [(&'static str, u64); 16] {
     [
         ("partition", faults.partition),
         ("isolate", faults.isolate),
@@ -103,6 +175,10 @@ fn kinds(faults: &Faults) -> [(&'static str, u64); 12] {
         ("clock_jump", faults.clock_jump),
         ("slow_disk", faults.slow_disk),
         ("reset", faults.reset),
+        ("slow_link", faults.slow_link),
+        ("disk_error", faults.disk_error),
+        ("full_disk", faults.full_disk),
+        ("bit_rot", faults.bit_rot),
     ]
 }
 
@@ -130,6 +206,10 @@ fn fault(kind: &str, nodes: u32, stream: &mut Stream) -> Fault {
             Fault::ClockJump(some(stream), stream.below(3000), wall)
         }
         "slow_disk" => Fault::SlowDisk(some(stream)),
+        "slow_link" => Fault::SlowLink(some(stream), some(stream)),
+        "disk_error" => Fault::DiskError(some(stream)),
+        "full_disk" => Fault::FullDisk(some(stream), stream.below(64 * 1024)),
+        "bit_rot" => Fault::BitRot(some(stream), stream.word()),
         _ => Fault::Reset(some(stream), some(stream)),
     }
 }

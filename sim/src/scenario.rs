@@ -37,7 +37,7 @@ pub struct Scenario {
     /// Largest delay of a member's first start.
     #[serde(default)]
     pub stagger_ms: u64,
-    /// Whether one member is first started with another initial cluster.
+    /// Whether, in half of the seeds, one member is first started with another initial cluster.
     #[serde(default)]
     pub differing_list: bool,
     /// Whether members die between their identity file and their first vote.
@@ -76,6 +76,14 @@ pub struct Faults {
     pub slow_disk: u64,
     /// Connections between two machines are reset.
     pub reset: u64,
+    /// The way between two machines is slow and loses connection attempts.
+    pub slow_link: u64,
+    /// One disk's operations and syncs sometimes fail.
+    pub disk_error: u64,
+    /// One disk is full.
+    pub full_disk: u64,
+    /// One byte of one member rots while it is down, as often as the fault atlas allows.
+    pub bit_rot: u64,
 }
 
 fn default_snapshot_count() -> u64 {

@@ -11,6 +11,7 @@ mod rows;
 pub use error::CheckpointError;
 pub use rows::{Row, read_rows};
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -73,8 +74,15 @@ impl<R: Runtime> Checkpoint<R> {
         }
         let disk = checkpoint.disk.clone();
         let opened = R::spawn_blocking("checkpoint", move || {
-            let database = open_file::<R>(&disk, FILE, OpenMode::Write)?;
-            Ok((database::load(&database)?, database))
+            let database = guarded(|| open_file::<R>(&disk, FILE, OpenMode::Write))?;
+            match guarded(|| database::load(&database)) {
+                Ok(content) => Ok((content, database)),
+                Err(error) => {
+                    // Closing a damaged file may fail as well; the first error says more.
+                    let _ = guarded(|| Ok(drop(database)));
+                    Err(error)
+                }
+            }
         });
         let (content, database) = opened.await.map_err(|_| CheckpointError::Stopped)??;
         let Some(database::Content { meta, state }) = content else {
@@ -109,7 +117,7 @@ impl<R: Runtime> Checkpoint<R> {
             if planted!(AppliedIndexApart) {
                 database::save_applied_apart(&writer, &meta)?;
             }
-            database::save(&writer, from.held(saved.saturating_add(1)), &removed, meta)
+            guarded(|| database::save(&writer, from.held(saved.saturating_add(1)), &removed, meta))
         });
         work.await.map_err(|_| CheckpointError::Stopped)??;
         self.stand = Stand::Saved(database, view.revision());
@@ -165,6 +173,15 @@ impl<R: Runtime> Checkpoint<R> {
 
 fn open_file<R: Runtime>(disk: &R::Disk, name: &str, mode: OpenMode) -> Result<Database, CheckpointError> {
     database::open(disk.block_file(name, mode).map_err(|error| CheckpointError::io(name, error))?)
+}
+
+/// redb panics where some damaged files lead it: that is damage too, and is said as such.
+fn guarded<T>(work: impl FnOnce() -> Result<T, CheckpointError>) -> Result<T, CheckpointError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string()));
+        Err(CheckpointError::Damaged(text.unwrap_or_else(|| "the database panicked".to_string())))
+    })
 }
 
 fn observe<R: Runtime>(view: &View, position: LogPosition) {

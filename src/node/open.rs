@@ -33,17 +33,21 @@ impl<R: Runtime> Node<R> {
             max_wals: usize::try_from(config.max_wals).unwrap_or(usize::MAX),
             ..WalOptions::default()
         };
-        let damaged = |what: &str, error: String| {
+        let unusable = |what: &str, error: String, by_medium: bool| {
+            if by_medium {
+                let why = format!("cannot open {what} in data directory {place}: {error}; check the disk");
+                return OpenError::Disk(why);
+            }
             OpenError::Damaged(format!(
                 "{what} in data directory {place} is not usable: {error}; restore the member from its peers"
             ))
         };
         let (wal, recovered) = Wal::<R>::open(disk.clone(), options)
             .await
-            .map_err(|error| damaged("the log", error.to_string()))?;
+            .map_err(|error| unusable("the log", error.to_string(), error.is_medium()))?;
         let (checkpoint, loaded) = Checkpoint::<R>::open(disk.clone())
             .await
-            .map_err(|error| damaged("the checkpoint", error.to_string()))?;
+            .map_err(|error| unusable("the checkpoint", error.to_string(), error.is_medium()))?;
         let state = loaded.as_ref().map_or_else(State::new, |loaded| loaded.state.clone());
         R::observe(Observation::Recovered {
             member: known.identity.member_id,

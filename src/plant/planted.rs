@@ -54,6 +54,8 @@ plants! {
     MoreOffByOne => "more-off-by-one", "calm", "answer";
     /// The log purges behind a checkpoint that is not durable yet.
     PurgeBeforeCheckpoint => "purge-before-checkpoint", "power-cut", "C3|S2|recovery";
+    /// Requests wait on a connection that the other side has forgotten: no pings.
+    HalfOpenLink => "half-open-link", "everything", "liveness";
     /// A watch created in the past delivers from one revision too late.
     WatchStartOffByOne => "watch-start-off-by-one", "calm", "watch-resumable|watch-bookmarkable";
 }

@@ -48,6 +48,11 @@ impl WalError {
     pub(super) fn io(file: &str, error: io::Error) -> Self {
         WalError::Io { file: file.to_owned(), error }
     }
+
+    /// Whether the medium failed, which says nothing about what lies on it.
+    pub fn is_medium(&self) -> bool {
+        matches!(self, WalError::Io { .. })
+    }
 }
 
 impl fmt::Display for WalError {

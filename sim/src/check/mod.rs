@@ -2,7 +2,7 @@
 
 mod checks;
 pub mod digest;
-mod disk_log;
+pub mod disk_log;
 mod history;
 mod pre_vote;
 mod raft;

@@ -89,6 +89,8 @@ impl Raft {
             }
             Observation::Appended(entries) => self.appended(node, entries),
             Observation::Synced(last) => self.is_durable(node, *last, "reported as synced"),
+            // An installed snapshot is as durable as the log.
+            Observation::AppendAcknowledged(last) if self.is_in_checkpoint(node, *last) => Ok(()),
             Observation::AppendAcknowledged(last) => self.is_durable(node, Some(*last), "acknowledged"),
             Observation::Truncated(after) => self.truncated(node, *after),
             Observation::Purged(upto) => self.purged(node, *upto),
@@ -210,6 +212,11 @@ impl Raft {
             }
         }
         Ok(())
+    }
+
+    /// Whether a durable checkpoint of `node` holds what is at `position`.
+    fn is_in_checkpoint(&self, node: u32, position: LogPosition) -> bool {
+        self.replicas.get(&node).is_some_and(|replica| replica.checkpoint >= Some(position.index))
     }
 
     /// C5: durable before it is reported or acknowledged.

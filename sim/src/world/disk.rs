@@ -90,10 +90,13 @@ impl DiskNode {
         self.medium().cut
     }
 
-    pub fn node_started(&self, _incarnation: u32) {
+    pub fn node_started(&self, incarnation: u32) {
         let mut medium = self.medium();
         medium.cut = false;
-        medium.cut_at = None;
+        // A cut that was ordered before the first start waits for it.
+        if incarnation > 1 {
+            medium.cut_at = None;
+        }
         medium.locked = None;
     }
 
@@ -145,6 +148,14 @@ impl Medium {
 
     fn used_bytes(&self) -> u64 {
         self.names.values().map(|id| self.contents[*id].length()).sum()
+    }
+
+    /// No files, and nothing on its way. Numbers of contents stay, so that old handles write into
+    /// nowhere.
+    fn wipe(&mut self) {
+        self.names.clear();
+        self.durable_names.clear();
+        self.pending_names.clear();
     }
 
     /// The power is gone: what was not synced meets its fate.

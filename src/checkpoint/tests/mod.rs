@@ -9,6 +9,8 @@ use crate::types::{
 
 use super::*;
 
+mod damage;
+
 /// A state with a position, changed by commands drawn from a seed.
 struct Member {
     state: State,

@@ -143,6 +143,9 @@ impl<R: Runtime> Dialer<R> {
 
     /// The next request, or a ping when none comes while others wait for their replies.
     async fn next_or_ping(&self, queue: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        if planted!(HalfOpenLink) {
+            return queue.recv().await;
+        }
         match select(queue.recv(), R::sleep(self.patience)).await {
             Either::First(job) => job,
             // Nobody waits for the pong itself.

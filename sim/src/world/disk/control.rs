@@ -79,6 +79,16 @@ impl DiskControl {
         self.disk.medium().names.keys().cloned().collect()
     }
 
+    /// Bytes of all files there are now.
+    pub fn used_bytes(&self) -> u64 {
+        self.disk.medium().used_bytes()
+    }
+
+    /// A new disk in the place of the old one: no files.
+    pub fn wipe(&self) {
+        self.disk.medium().wipe();
+    }
+
     /// Flips bits of one byte at rest. False when there is no such file.
     pub fn rot(&self, path: &str, offset: u64, mask: u8) -> bool {
         let mut medium = self.disk.medium();

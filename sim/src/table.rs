@@ -1,0 +1,85 @@
+//! What a sweep came to: verdicts, and how often each kind of fault was part of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::one::{GOOD, Verdict};
+use crate::plan::Plan;
+
+/// Counts of one sweep.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    seeds: u64,
+    failed: BTreeMap<String, Vec<u64>>,
+    /// Kind of fault to seeds that had it and times it happened.
+    faults: BTreeMap<&'static str, (u64, u64)>,
+    simulated_ms: u64,
+    operations: u64,
+    unknown: u64,
+    watch_events: u64,
+}
+
+impl Table {
+    /// Adds one seed.
+    pub fn add(&mut self, plan: &Plan, verdict: &Verdict) {
+        self.seeds += 1;
+        if verdict.code != GOOD {
+            self.failed.entry(verdict.checker.clone()).or_default().push(verdict.seed);
+        }
+        let mut times: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for timed in &plan.faults {
+            *times.entry(timed.fault.kind()).or_default() += 1;
+        }
+        for (kind, count) in times {
+            let total = self.faults.entry(kind).or_default();
+            *total = (total.0 + 1, total.1 + count);
+        }
+        self.simulated_ms += verdict.simulated_ms;
+        self.operations += verdict.operations;
+        self.unknown += verdict.unknown;
+        self.watch_events += verdict.watch_events;
+    }
+
+    /// The table as text.
+    pub fn show(&self, name: &str) -> String {
+        let failed: usize = self.failed.values().map(Vec::len).sum();
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        for (kind, (seeds, times)) in &self.faults {
+            let _ = writeln!(text, "  {kind:14} in {seeds:5} seeds, {times:6} times");
+        }
+        for (checker, seeds) in &self.failed {
+            let _ = writeln!(text, "  failed {checker:14} {} seeds: {seeds:?}", seeds.len());
+        }
+        let _ = write!(
+            text,
+            "{name}: {} seeds, {failed} failed, {} simulated seconds, {} operations ({} with unknown outcome), \
+             {} watch events",
+            self.seeds,
+            self.simulated_ms / 1000,
+            self.operations,
+            self.unknown,
+            self.watch_events
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{self, Fault};
+
+    #[test]
+    fn counts_faults_by_seed_and_failures_by_checker() {
+        let scenario = crate::scenario::load("partitions").expect("committed");
+        let plan = plan::draw(&scenario, 1);
+        let mut table = Table::default();
+        table.add(&plan, &Verdict { code: 11, checker: "answer".into(), seed: 1, ..Verdict::default() });
+        table.add(&plan, &Verdict::default());
+        let text = table.show("partitions");
+        assert!(text.contains("failed answer") && text.contains("2 seeds, 1 failed"), "{text}");
+        assert!(plan.faults.iter().all(|timed| timed.fault != Fault::PowerCutAll));
+        assert!(!text.contains("power_cut_all"), "{text}");
+    }
+}
