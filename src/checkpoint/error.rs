@@ -18,8 +18,6 @@ pub enum CheckpointError {
     },
     /// The database failed, or its file is damaged.
     Database(redb::Error),
-    /// The database's file is damaged so that it could not be followed.
-    Damaged(String),
     /// A row does not decode.
     Row {
         /// Which row.
@@ -45,11 +43,6 @@ impl CheckpointError {
         CheckpointError::Io { file: file.to_owned(), error }
     }
 
-    /// Whether the medium failed, which says nothing about what lies on it.
-    pub fn is_medium(&self) -> bool {
-        matches!(self, CheckpointError::Io { .. } | CheckpointError::Database(redb::Error::Io(_)))
-    }
-
     pub(super) fn database(error: impl Into<redb::Error>) -> Self {
         CheckpointError::Database(error.into())
     }
@@ -60,7 +53,6 @@ impl fmt::Display for CheckpointError {
         match self {
             CheckpointError::Io { file, error } => write!(f, "checkpoint {file}: {error}"),
             CheckpointError::Database(error) => write!(f, "checkpoint database: {error}"),
-            CheckpointError::Damaged(why) => write!(f, "checkpoint database is damaged: {why}"),
             CheckpointError::Row { row, error } => write!(f, "checkpoint row {row}: {error}"),
             CheckpointError::Count { recorded, found } => {
                 write!(f, "checkpoint has {found} rows where {recorded} belong to it")

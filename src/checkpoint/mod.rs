@@ -11,7 +11,6 @@ mod rows;
 pub use error::CheckpointError;
 pub use rows::{Row, read_rows};
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -74,15 +73,8 @@ impl<R: Runtime> Checkpoint<R> {
         }
         let disk = checkpoint.disk.clone();
         let opened = R::spawn_blocking("checkpoint", move || {
-            let database = guarded(|| open_file::<R>(&disk, FILE, OpenMode::Write))?;
-            match guarded(|| database::load(&database)) {
-                Ok(content) => Ok((content, database)),
-                Err(error) => {
-                    // Closing a damaged file may fail as well; the first error says more.
-                    let _ = guarded(|| Ok(drop(database)));
-                    Err(error)
-                }
-            }
+            let database = open_file::<R>(&disk, FILE, OpenMode::Write)?;
+            Ok((database::load(&database)?, database))
         });
         let (content, database) = opened.await.map_err(|_| CheckpointError::Stopped)??;
         let Some(database::Content { meta, state }) = content else {
@@ -117,7 +109,7 @@ impl<R: Runtime> Checkpoint<R> {
             if planted!(AppliedIndexApart) {
                 database::save_applied_apart(&writer, &meta)?;
             }
-            guarded(|| database::save(&writer, from.held(saved.saturating_add(1)), &removed, meta))
+            database::save(&writer, from.held(saved.saturating_add(1)), &removed, meta)
         });
         work.await.map_err(|_| CheckpointError::Stopped)??;
         self.stand = Stand::Saved(database, view.revision());
@@ -173,15 +165,6 @@ impl<R: Runtime> Checkpoint<R> {
 
 fn open_file<R: Runtime>(disk: &R::Disk, name: &str, mode: OpenMode) -> Result<Database, CheckpointError> {
     database::open(disk.block_file(name, mode).map_err(|error| CheckpointError::io(name, error))?)
-}
-
-/// redb panics where some damaged files lead it: that is damage too, and is said as such.
-fn guarded<T>(work: impl FnOnce() -> Result<T, CheckpointError>) -> Result<T, CheckpointError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string()));
-        Err(CheckpointError::Damaged(text.unwrap_or_else(|| "the database panicked".to_string())))
-    })
 }
 
 fn observe<R: Runtime>(view: &View, position: LogPosition) {

@@ -9,8 +9,6 @@ use crate::types::{
 
 use super::*;
 
-mod damage;
-
 /// A state with a position, changed by commands drawn from a seed.
 struct Member {
     state: State,
