@@ -12,6 +12,7 @@ pub mod check;
 pub mod cli;
 mod client;
 mod cluster;
+pub mod fuzz;
 mod nemesis;
 mod one;
 mod parent;

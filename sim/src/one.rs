@@ -56,11 +56,19 @@ pub struct Options {
 pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Verdict, Plan) {
     planted::activate(options.plant);
     let plan = plan::draw(scenario, seed);
-    let config = WorldConfig {
-        buggify: scenario.buggify,
-        trace_file: options.trace_file.clone(),
-        ..WorldConfig::default()
-    };
+    let verdict = run_plan(name, scenario, seed, &plan, options.trace_file.clone());
+    (verdict, plan)
+}
+
+/// Runs `plan` to its verdict, with all other choices from `seed`.
+pub fn run_plan(
+    name: &str,
+    scenario: &Scenario,
+    seed: u64,
+    plan: &Plan,
+    trace_file: Option<std::path::PathBuf>,
+) -> Verdict {
+    let config = WorldConfig { buggify: scenario.buggify, trace_file, ..WorldConfig::default() };
     let world = World::new(seed, config);
     let cluster = Cluster::new(&world, scenario);
     let shared = shared(&world, &cluster, scenario);
@@ -74,7 +82,7 @@ pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Ve
     let (code, checker, message) = failure.map_or((GOOD, String::new(), String::new()), |violation| {
         (code_of(violation.checker), violation.checker.to_string(), violation.message)
     });
-    let verdict = Verdict {
+    Verdict {
         scenario: name.to_string(),
         seed,
         code,
@@ -87,8 +95,7 @@ pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Ve
         unknown: counts.unknown,
         watch_events: counts.events,
         revision,
-    };
-    (verdict, plan)
+    }
 }
 
 fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {

@@ -48,6 +48,11 @@ impl WalError {
     pub(super) fn io(file: &str, error: io::Error) -> Self {
         WalError::Io { file: file.to_owned(), error }
     }
+
+    /// Whether a newer build wrote the log, rather than something damaging it.
+    pub fn is_newer_format(&self) -> bool {
+        matches!(self, WalError::Format { error, .. } if error.is_newer_format())
+    }
 }
 
 impl fmt::Display for WalError {
