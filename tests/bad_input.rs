@@ -21,10 +21,13 @@ fn refused(ended: &Ended, code: i32, parts: &[&str]) {
     }
 }
 
+/// Arguments, variables, and what the answer names.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
+
 #[test]
 fn wrong_words_are_named() {
     let folder = Folder::new("words");
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 17] = [
+    let cases: [Case; 17] = [
         (&["--nmae=x"], &[], &["--nmae", "did you mean --name"]),
         (&["---name=x"], &[], &["unknown flag"]),
         (&["-"], &[], &["unexpected argument"]),
@@ -186,11 +189,10 @@ fn health(address: SocketAddr) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Asks until there is one; each time costs a connection.
 fn wait_for_leader(address: SocketAddr) {
-    let begun = std::time::Instant::now();
-    while !health(address).contains("\"health\":\"true\"") {
-        assert!(begun.elapsed() < PATIENCE, "no leader: {}", health(address));
-    }
+    let leads = (0..100_000).any(|_| health(address).contains("\"health\":\"true\""));
+    assert!(leads, "no leader: {}", health(address));
 }
 
 fn http2(frames: &[Vec<u8>]) -> Vec<u8> {

@@ -43,7 +43,7 @@ fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
         faults: Faults::default(),
     };
     let mut workload = [30, 30, 8, 24, 3];
-    workload[1..].iter_mut().for_each(|weight| *weight = input.below(4) as u32 * *weight);
+    workload[1..].iter_mut().for_each(|weight| *weight *= input.below(4) as u32);
     let mut faults = Vec::new();
     let mut at_ms = 0;
     while !input.is_empty() && faults.len() < MAX_FAULTS {

@@ -22,20 +22,16 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     match input.below(14) {
         0 => raw(input.rest()),
-        1 => framed(Kind::Identity, input.rest(), identity::decode, |value| identity::encode(value)),
+        1 => framed(Kind::Identity, input.rest(), identity::decode, identity::encode),
         2 => framed(Kind::Membership, input.rest(), membership::decode, |value| {
             membership::encode(value).to_vec()
         }),
-        3 => framed(Kind::CheckpointMeta, input.rest(), meta::decode, |value| meta::encode(value)),
-        4 => again(
-            row(input.rest()),
-            |bytes| row::decode(bytes),
-            |value| {
-                let mut buffer = Vec::new();
-                row::encode(value, &mut buffer);
-                buffer
-            },
-        ),
+        3 => framed(Kind::CheckpointMeta, input.rest(), meta::decode, meta::encode),
+        4 => again(row(input.rest()), row::decode, |value| {
+            let mut buffer = Vec::new();
+            row::encode(value, &mut buffer);
+            buffer
+        }),
         5 => again(input.rest().to_vec(), peer::decode_hello, |value| payload(peer::encode_hello(value))),
         6 => again(input.rest().to_vec(), peer::decode_welcome, |value| payload(peer::encode_welcome(value))),
         7 => again(
