@@ -13,6 +13,7 @@ pub mod cli;
 mod client;
 mod cluster;
 mod corpus;
+pub mod fuzz;
 mod nemesis;
 mod one;
 mod parent;

@@ -59,11 +59,23 @@ pub struct Options {
 pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Verdict, Plan) {
     planted::activate(options.plant);
     let plan = options.plan.clone().unwrap_or_else(|| plan::draw(scenario, seed));
+    let verdict = run_plan(name, scenario, seed, &plan, options.trace_file.clone());
+    (verdict, plan)
+}
+
+/// Runs `plan` to its verdict, with all other choices from `seed`.
+pub fn run_plan(
+    name: &str,
+    scenario: &Scenario,
+    seed: u64,
+    plan: &Plan,
+    trace_file: Option<std::path::PathBuf>,
+) -> Verdict {
     let config = WorldConfig {
         latency: plan.weather.latency(),
         short_reads_ppm: plan.short_reads_ppm,
         buggify: scenario.buggify,
-        trace_file: options.trace_file.clone(),
+        trace_file,
         ..WorldConfig::default()
     };
     let world = World::new(seed, config);
@@ -79,7 +91,7 @@ pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Ve
     let (code, checker, message) = failure.map_or((GOOD, String::new(), String::new()), |violation| {
         (code_of(violation.checker), violation.checker.to_string(), violation.message)
     });
-    let verdict = Verdict {
+    Verdict {
         scenario: name.to_string(),
         seed,
         code,
@@ -92,8 +104,7 @@ pub fn run(name: &str, scenario: &Scenario, seed: u64, options: &Options) -> (Ve
         unknown: counts.unknown,
         watch_events: counts.events,
         revision,
-    };
-    (verdict, plan)
+    }
 }
 
 fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {

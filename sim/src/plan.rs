@@ -102,8 +102,12 @@ impl Weather {
     }
 }
 
+/// Rates that a clock may change to, in parts per million from the true one.
+pub const CLOCK_RATES_PPM: [i64; 8] =
+    [-800_000, -600_000, -500_000, -100_000, -10_000, 10_000, 100_000, 1_000_000];
+
 /// What a seed will do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Kinds of faults that this seed leaves out.
@@ -197,10 +201,7 @@ fn fault(kind: &str, nodes: u32, stream: &mut Stream) -> Fault {
         }
         "power_cut_all" => Fault::PowerCutAll,
         "pause" => Fault::Pause(often_leader(stream)),
-        "clock_rate" => {
-            let rates = [-800_000, -600_000, -500_000, -100_000, -10_000, 10_000, 100_000, 1_000_000];
-            Fault::ClockRate(often_leader(stream), *stream.pick(&rates).unwrap_or(&0))
-        }
+        "clock_rate" => Fault::ClockRate(often_leader(stream), *stream.pick(&CLOCK_RATES_PPM).unwrap_or(&0)),
         "clock_jump" => {
             let wall = stream.below(20_000) as i64 - 10_000;
             Fault::ClockJump(some(stream), stream.below(3000), wall)

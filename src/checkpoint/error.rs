@@ -18,6 +18,8 @@ pub enum CheckpointError {
     },
     /// The database failed, or its file is damaged.
     Database(redb::Error),
+    /// The database's file is damaged in a way that the database itself did not foresee.
+    Damaged(String),
     /// A row does not decode.
     Row {
         /// Which row.
@@ -46,6 +48,16 @@ impl CheckpointError {
     pub(super) fn database(error: impl Into<redb::Error>) -> Self {
         CheckpointError::Database(error.into())
     }
+
+    /// Whether the medium failed, which says nothing about what lies on it.
+    pub fn is_medium(&self) -> bool {
+        matches!(self, CheckpointError::Io { .. } | CheckpointError::Database(redb::Error::Io(_)))
+    }
+
+    /// Whether a newer build wrote the checkpoint, rather than something damaging it.
+    pub fn is_newer_format(&self) -> bool {
+        matches!(self, CheckpointError::Row { error, .. } if error.is_newer_format())
+    }
 }
 
 impl fmt::Display for CheckpointError {
@@ -53,6 +65,7 @@ impl fmt::Display for CheckpointError {
         match self {
             CheckpointError::Io { file, error } => write!(f, "checkpoint {file}: {error}"),
             CheckpointError::Database(error) => write!(f, "checkpoint database: {error}"),
+            CheckpointError::Damaged(how) => write!(f, "checkpoint database is damaged: {how}"),
             CheckpointError::Row { row, error } => write!(f, "checkpoint row {row}: {error}"),
             CheckpointError::Count { recorded, found } => {
                 write!(f, "checkpoint has {found} rows where {recorded} belong to it")

@@ -6,6 +6,7 @@
 
 mod database;
 mod error;
+mod guard;
 mod rows;
 
 pub use error::CheckpointError;
@@ -73,8 +74,10 @@ impl<R: Runtime> Checkpoint<R> {
         }
         let disk = checkpoint.disk.clone();
         let opened = R::spawn_blocking("checkpoint", move || {
-            let database = open_file::<R>(&disk, FILE, OpenMode::Write)?;
-            Ok((database::load(&database)?, database))
+            guard::guarded(|| {
+                let database = open_file::<R>(&disk, FILE, OpenMode::Write)?;
+                Ok((database::load(&database)?, database))
+            })
         });
         let (content, database) = opened.await.map_err(|_| CheckpointError::Stopped)??;
         let Some(database::Content { meta, state }) = content else {

@@ -4,6 +4,7 @@ use redb::{ReadableDatabase, TableError};
 
 use super::CheckpointError;
 use super::database::{ROWS, decode_row, key, open, read_meta};
+use super::guard::guarded;
 use crate::codec::meta::Meta;
 use crate::runtime::BlockFile;
 use crate::types::{KeyValue, Revision};
@@ -26,7 +27,11 @@ pub enum Row {
 }
 
 /// Shows every row of the database in `file`. `file` is written to if the database repairs itself.
-pub fn read_rows<F: BlockFile>(file: F, mut visit: impl FnMut(Row)) -> Result<(), CheckpointError> {
+pub fn read_rows<F: BlockFile>(file: F, visit: impl FnMut(Row)) -> Result<(), CheckpointError> {
+    guarded(|| read(file, visit))
+}
+
+fn read<F: BlockFile>(file: F, mut visit: impl FnMut(Row)) -> Result<(), CheckpointError> {
     let database = open(file)?;
     let transaction = database.begin_read().map_err(CheckpointError::database)?;
     let (mut recorded, mut end) = (None, None);

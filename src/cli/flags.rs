@@ -60,7 +60,8 @@ pub const FLAGS: &[Flag] = &[
 ];
 
 /// Old names that etcd still takes, and what they are called now.
-const OLD_NAMES: &[(&str, &str)] = &[
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("h", "help"),
     ("experimental-compaction-batch-limit", "compaction-batch-limit"),
     ("experimental-compaction-sleep-interval", "compaction-sleep-interval"),
 ];
@@ -78,7 +79,7 @@ pub struct Given {
 }
 
 fn find(name: &str) -> Option<&'static Flag> {
-    let name = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new);
+    let name = OTHER_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new);
     FLAGS.iter().find(|flag| flag.name == name)
 }
 
@@ -90,7 +91,11 @@ pub fn read(
     let mut given = Given::default();
     let mut arguments = arguments.into_iter().peekable();
     while let Some(argument) = arguments.next() {
-        let Some(body) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else {
+        // As in Go, two dashes alone end the flags; nothing may follow them.
+        let ended = argument == "--";
+        let Some(argument) = (if ended { arguments.next() } else { Some(argument) }) else { break };
+        let body = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'));
+        let Some(body) = body.filter(|body| !body.is_empty() && !ended) else {
             return Err(format!("unexpected argument {argument:?}; flags begin with --"));
         };
         let (name, value) = match body.split_once('=') {

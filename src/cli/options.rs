@@ -75,6 +75,9 @@ pub fn parse(given: &Given) -> Result<Options, String> {
     let log_level = one_of(given, "log-level", &["debug", "info", "warn", "error", "panic", "fatal"])?;
     let log_json = one_of(given, "log-format", &["json", "console"])? == "json";
     let data_dir = given.values.get("data-dir").cloned().unwrap_or_else(|| format!("{name}.etcd"));
+    if data_dir.is_empty() {
+        return Err("--data-dir is empty; give it as --data-dir=DIRECTORY".to_string());
+    }
     let trace_file = given.values.get("trace-file").filter(|file| !file.is_empty()).map(PathBuf::from);
     Ok(Options {
         node,

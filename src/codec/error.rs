@@ -73,6 +73,17 @@ pub enum CodecError {
     },
 }
 
+impl CodecError {
+    /// Whether the bytes are what a newer build writes, rather than damaged.
+    pub fn is_newer_format(&self) -> bool {
+        match self {
+            CodecError::Version { found, known, .. } => found > known,
+            CodecError::Kind { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for CodecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

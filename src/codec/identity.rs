@@ -52,8 +52,9 @@ pub fn decode(bytes: &[u8]) -> Result<Identity, CodecError> {
     let payload = frame::expect(WHAT, Kind::Identity, bytes)?;
     let IdentityV1 { format, member_id, cluster_id, token_hash } = take(WHAT, payload)?;
     if format != FORMAT {
-        let why = format!("data format {format} is not the {FORMAT} that this build understands");
-        return Err(CodecError::Malformed { what: WHAT, why });
+        let number = |format: u32| u16::try_from(format).unwrap_or(u16::MAX);
+        let (what, kind) = ("data directory", Kind::Identity as u16);
+        return Err(CodecError::Version { what, kind, found: number(format), known: number(FORMAT) });
     }
     Ok(Identity { member_id, cluster_id, token_hash })
 }

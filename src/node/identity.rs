@@ -112,8 +112,10 @@ async fn read<D: Disk>(disk: &D) -> Result<Option<Identity>, OpenError> {
     };
     let bytes =
         bytes.await.map_err(|error| OpenError::Disk(format!("cannot read {place}/{FILE}: {error}")))?;
-    let identity = identity::decode(&bytes)
-        .map_err(|error| OpenError::Damaged(format!("{place}/{FILE} is not usable: {error}")))?;
+    let identity = identity::decode(&bytes).map_err(|error| {
+        let remedy = super::open::remedy(error.is_newer_format());
+        OpenError::Damaged(format!("{place}/{FILE} is not usable: {error}; {remedy}"))
+    })?;
     Ok(Some(identity))
 }
 

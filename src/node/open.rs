@@ -13,7 +13,7 @@ use super::{Inner, Node, NodeConfig, auto_compaction};
 use crate::checkpoint::Checkpoint;
 use crate::raft::{Engine, EngineConfig, Removal};
 use crate::runtime::channel::watch as follow;
-use crate::runtime::{Disk, Either, Net, Observation, Runtime, select};
+use crate::runtime::{Disk, Either, Listener, Net, Observation, Runtime, select};
 use crate::state::State;
 use crate::types::{Command, Member};
 use crate::wal::{Wal, WalOptions};
@@ -33,21 +33,19 @@ impl<R: Runtime> Node<R> {
             max_wals: usize::try_from(config.max_wals).unwrap_or(usize::MAX),
             ..WalOptions::default()
         };
-        let unusable = |what: &str, error: String, by_medium: bool| {
+        let unusable = |what: &str, error: String, remedy: &str, by_medium: bool| {
             if by_medium {
                 let why = format!("cannot open {what} in data directory {place}: {error}; check the disk");
                 return OpenError::Disk(why);
             }
-            OpenError::Damaged(format!(
-                "{what} in data directory {place} is not usable: {error}; restore the member from its peers"
-            ))
+            OpenError::Damaged(format!("{what} in data directory {place} is not usable: {error}; {remedy}"))
         };
-        let (wal, recovered) = Wal::<R>::open(disk.clone(), options)
-            .await
-            .map_err(|error| unusable("the log", error.to_string(), error.is_medium()))?;
-        let (checkpoint, loaded) = Checkpoint::<R>::open(disk.clone())
-            .await
-            .map_err(|error| unusable("the checkpoint", error.to_string(), error.is_medium()))?;
+        let (wal, recovered) = Wal::<R>::open(disk.clone(), options).await.map_err(|error| {
+            unusable("the log", error.to_string(), remedy(error.is_newer_format()), error.is_medium())
+        })?;
+        let (checkpoint, loaded) = Checkpoint::<R>::open(disk.clone()).await.map_err(|error| {
+            unusable("the checkpoint", error.to_string(), remedy(error.is_newer_format()), error.is_medium())
+        })?;
         let state = loaded.as_ref().map_or_else(State::new, |loaded| loaded.state.clone());
         R::observe(Observation::Recovered {
             member: known.identity.member_id,
@@ -101,6 +99,15 @@ impl<R: Runtime> Node<R> {
     }
 }
 
+/// What a person can do about a part of the directory that cannot be used.
+pub(super) fn remedy(is_newer_format: bool) -> &'static str {
+    if is_newer_format {
+        "start it with the newer build that wrote it"
+    } else {
+        "restore the member from its peers"
+    }
+}
+
 async fn listen<R: Runtime>(
     config: &NodeConfig,
     net: &R::Net,
@@ -113,6 +120,7 @@ async fn listen<R: Runtime>(
                  --listen-peer-urls"
             ))
         })?;
+        tracing::info!(address = listener.local_address(), "serving peer traffic");
         listeners.push(listener);
     }
     Ok(listeners)

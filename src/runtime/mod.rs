@@ -13,8 +13,8 @@
 pub mod channel;
 mod clock;
 mod disk;
-#[cfg(test)]
-pub(crate) mod memory;
+#[cfg(any(test, planted))]
+pub mod memory;
 mod net;
 mod observe;
 mod task;

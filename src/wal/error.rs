@@ -53,6 +53,11 @@ impl WalError {
     pub fn is_medium(&self) -> bool {
         matches!(self, WalError::Io { .. })
     }
+
+    /// Whether a newer build wrote the log, rather than something damaging it.
+    pub fn is_newer_format(&self) -> bool {
+        matches!(self, WalError::Format { error, .. } if error.is_newer_format())
+    }
 }
 
 impl fmt::Display for WalError {

@@ -7,7 +7,7 @@ use crate::runtime::{Disk, File, OpenMode, Runtime};
 
 use super::index::next;
 use super::replay::{Replay, Tail, is_started};
-use super::segment::{DIRECTORY, Listing, list, segment_name};
+use super::segment::{DIRECTORY, FIRST_GENERATION, Listing, list, segment_name};
 use super::shared::{Log, Operation, Recent, Shared};
 use super::writer::{Active, Writer};
 use super::{Recovered, WalError, WalOptions};
@@ -90,9 +90,10 @@ struct Run {
 }
 
 async fn newest_run<R: Runtime>(disk: &R::Disk, mut segments: Vec<u64>) -> Result<Run, WalError> {
-    if let Some(newest) = segments.last().copied() {
-        let (_, bytes) = load::<R>(disk, &segment_name(newest)).await?;
-        if !is_started(newest, &bytes) {
+    if let Some((newest, older)) = segments.split_last() {
+        let (_, bytes) = load::<R>(disk, &segment_name(*newest)).await?;
+        let follows = *newest == older.last().map_or(FIRST_GENERATION, |last| last + 1);
+        if follows && !is_started(*newest, &bytes) {
             // A crash while it was made: nothing in it was ever acknowledged.
             segments.pop();
         }

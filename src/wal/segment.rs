@@ -7,6 +7,9 @@ use super::WalError;
 /// The folder of the log inside a data directory.
 pub const DIRECTORY: &str = "wal";
 
+/// Generation of a log's first segment.
+pub(super) const FIRST_GENERATION: u64 = 1;
+
 /// File name of the segment of a generation.
 pub fn segment_name(generation: u64) -> String {
     format!("{generation:016x}.log")

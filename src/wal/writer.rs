@@ -12,7 +12,7 @@ use crate::types::{LogPosition, Vote};
 use super::WalOptions;
 use super::index::Summary;
 use super::replay::{ReplayedSegment, Tail};
-use super::segment::{segment_name, spare_name};
+use super::segment::{FIRST_GENERATION, segment_name, spare_name};
 use super::shared::{Callback, Operation, Shared};
 
 /// No batch grows beyond this, so that a long queue does not make the first in it wait for the last.
@@ -157,7 +157,7 @@ impl<R: Runtime> Writer<R> {
     /// Begins the next segment, with room for at least `needed` bytes after its first batch.
     async fn roll(&mut self, full: Option<Active<R>>, needed: usize) -> io::Result<Active<R>> {
         let previous = full.as_ref().map(|full| full.tail);
-        let generation = previous.map_or(1, |tail| tail.generation + 1);
+        let generation = previous.map_or(FIRST_GENERATION, |tail| tail.generation + 1);
         let builder = self.opening(generation, previous);
         let (bytes, crc) = builder.finish();
         let end = u32::try_from(bytes.len()).expect("a few records");

@@ -215,3 +215,41 @@ fn many_lives_with_cuts_anywhere() {
         live(&disk, &allowed, &mut random, 0, "in the end");
     }
 }
+
+#[test]
+fn a_damaged_file_is_an_error_or_what_was_saved() {
+    let disk = MemoryDisk::default();
+    let mut random = 7;
+    let (mut member, mut saved) = (Member::new(), Vec::new());
+    run(async {
+        let (mut checkpoint, _) = open(&disk).await;
+        for _ in 0..4 {
+            (0..30).for_each(|_| member.step(&mut random));
+            member.save(&mut checkpoint).await.expect("saves");
+            saved.push(member.state.digest());
+        }
+    })
+    .expect("no crash");
+    const PATH: &str = "checkpoint/state.redb";
+    let mut good = Vec::new();
+    disk.damage(PATH, |bytes| good.clone_from(bytes));
+    let mut refused = 0;
+    for _ in 0..600 {
+        let mut bad = good.clone();
+        let near = if draw(&mut random).is_multiple_of(2) { 12_288 } else { bad.len() };
+        let (at, count) = (draw(&mut random) as usize % near, 1 << (draw(&mut random) % 12));
+        let fill = draw(&mut random) as u8;
+        bad.iter_mut().skip(at).take(count).for_each(|byte| *byte = fill);
+        disk.damage(PATH, |bytes| *bytes = bad);
+        match run(async { Checkpoint::<Memory>::open(disk.clone()).await.map(|(_, loaded)| loaded) }) {
+            Ok(Ok(Some(loaded))) => assert!(saved.contains(&loaded.state.digest()), "nobody saved that"),
+            Ok(Ok(None)) => panic!("a checkpoint that is there was not seen"),
+            Ok(Err(error)) => {
+                assert!(!error.to_string().contains('\n'), "{error}");
+                refused += 1;
+            }
+            Err(crashed) => panic!("{crashed:?}"),
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}

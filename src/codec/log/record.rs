@@ -275,8 +275,13 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.take()?))
     }
 
+    /// No log ever reaches the last index, so that "the next one" is always a number.
     fn position(&mut self) -> Result<LogPosition, CodecError> {
-        Ok(LogPosition { term: self.u64()?, leader: self.u64()?, index: self.u64()? })
+        let position = LogPosition { term: self.u64()?, leader: self.u64()?, index: self.u64()? };
+        if position.index == u64::MAX {
+            return Err(CodecError::Malformed { what: WHAT, why: "an index beyond all logs".into() });
+        }
+        Ok(position)
     }
 
     fn optional(&mut self) -> Result<Option<LogPosition>, CodecError> {

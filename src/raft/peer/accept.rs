@@ -21,6 +21,8 @@ use crate::runtime::{Either, Listener, Runtime, Stream, Task, select, timeout};
 const IN_FLIGHT: usize = 256;
 /// How long a dialler may take to say hello.
 const HELLO: Duration = Duration::from_secs(5);
+/// What a hello may have.
+const HELLO_BYTES: usize = 1024;
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -88,7 +90,8 @@ async fn connection<R: Runtime, S: Stream>(
     let mut reader = FrameReader::new(reader);
     let bad = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let late = || io::Error::new(io::ErrorKind::TimedOut, "no hello came");
-    let (kind, payload) = timeout::<R, _>(HELLO, reader.next()).await.unwrap_or_else(|| Err(late()))?;
+    let (kind, payload) =
+        timeout::<R, _>(HELLO, reader.next_within(HELLO_BYTES)).await.unwrap_or_else(|| Err(late()))?;
     if kind != Kind::PeerHello {
         return Err(bad(format!("a {kind:?} frame came where a hello was due")));
     }

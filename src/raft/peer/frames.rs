@@ -5,7 +5,8 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::codec::frame::{self, HEAD_BYTES, Kind};
+use crate::codec::CodecError;
+use crate::codec::frame::{self, HEAD_BYTES, Kind, MAX_PAYLOAD_BYTES};
 
 /// Reads frames; what is read of the next one stays here, so a pending `next` may be dropped.
 pub(super) struct FrameReader<S> {
@@ -21,8 +22,14 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
     /// The next frame's kind and payload. A clean end of the stream is `UnexpectedEof` too: links
     /// end only when something went wrong or somebody stops.
     pub async fn next(&mut self) -> io::Result<(Kind, Bytes)> {
+        self.next_within(MAX_PAYLOAD_BYTES).await
+    }
+
+    /// The same from somebody who is not known yet: a payload above `limit` bytes is refused before
+    /// it is read.
+    pub async fn next_within(&mut self, limit: usize) -> io::Result<(Kind, Bytes)> {
         loop {
-            if let Some(frame) = self.take()? {
+            if let Some(frame) = self.take(limit)? {
                 return Ok(frame);
             }
             self.buffer.reserve(8 * 1024);
@@ -32,12 +39,15 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
         }
     }
 
-    fn take(&mut self) -> io::Result<Option<(Kind, Bytes)>> {
+    fn take(&mut self, limit: usize) -> io::Result<Option<(Kind, Bytes)>> {
         if self.buffer.len() < HEAD_BYTES {
             return Ok(None);
         }
         let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let head = frame::head(&self.buffer).map_err(bad)?;
+        if head.length > limit {
+            return Err(bad(CodecError::TooLong { what: "peer frame", found: head.length, limit }));
+        }
         if self.buffer.len() < HEAD_BYTES + head.length {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ const SECTOR_BYTES: usize = 512;
 
 /// What happens to writes and names that were not synced when the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loss {
+pub enum Loss {
     /// They are lost.
     All,
     /// They are kept.
@@ -52,13 +52,13 @@ struct Medium {
 
 /// One directory in memory; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct MemoryDisk {
+pub struct MemoryDisk {
     medium: Arc<Mutex<Medium>>,
     prefix: String,
 }
 
 #[derive(Clone)]
-pub(crate) struct MemoryFile {
+pub struct MemoryFile {
     medium: Arc<Mutex<Medium>>,
     id: usize,
 }
@@ -198,7 +198,7 @@ impl Medium {
 }
 
 /// splitmix64.
-pub(crate) fn draw(state: &mut u64) -> u64 {
+pub fn draw(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -208,37 +208,48 @@ pub(crate) fn draw(state: &mut u64) -> u64 {
 
 impl MemoryDisk {
     /// The power goes during the `step`-th operation from the last cut on.
-    pub(crate) fn fail_at(&self, step: u64) {
+    pub fn fail_at(&self, step: u64) {
         lock(&self.medium).fails_at = Some(step);
     }
 
     /// Operations since the last cut.
-    pub(crate) fn operations(&self) -> u64 {
+    pub fn operations(&self) -> u64 {
         lock(&self.medium).operations
     }
 
     /// Cuts the power and turns it on again.
-    pub(crate) fn cut(&self, loss: Loss) {
+    pub fn cut(&self, loss: Loss) {
         lock(&self.medium).cut(loss);
     }
 
     /// Only the node died: what was written is there, still not durable.
-    pub(crate) fn restart(&self) {
+    pub fn restart(&self) {
         let mut medium = lock(&self.medium);
         medium.fails_at = None;
         medium.operations = 0;
     }
 
     /// Changes a file's bytes behind everybody's back.
-    pub(crate) fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut medium = lock(&self.medium);
         let id = medium.names[path];
         change(&mut medium.contents[id].now);
         medium.contents[id].durable = medium.contents[id].now.clone();
     }
 
+    /// Gives a file another name behind everybody's back; `None` takes it away.
+    pub fn misplace(&self, path: &str, to: Option<&str>) {
+        let mut medium = lock(&self.medium);
+        if let Some(id) = medium.names.remove(path)
+            && let Some(to) = to
+        {
+            medium.names.insert(to.to_owned(), id);
+        }
+        medium.durable_names = medium.names.clone();
+    }
+
     /// All names, with their folders.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         lock(&self.medium).names.keys().cloned().collect()
     }
 

@@ -2,7 +2,7 @@
 
 mod disk;
 
-pub(crate) use disk::{Loss, MemoryDisk, draw};
+pub use disk::{Loss, MemoryDisk, draw};
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -23,11 +23,11 @@ use super::{AbortOnDrop, Instant, Listener, Net, Observation, Runtime, Stream, T
 
 /// The world of these tests. It has no network and its clock stands still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Memory;
+pub struct Memory;
 
 /// The node crashed itself ([`Runtime::crash`]).
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Crashed(pub(crate) String);
+pub struct Crashed(pub String);
 
 type Queue = Rc<RefCell<Vec<(Arc<AtomicBool>, BoxFuture<'static, ()>)>>>;
 
@@ -37,7 +37,7 @@ thread_local! {
 }
 
 /// Runs `main` and all it spawns until it ends or the node crashes. What is left is dropped.
-pub(crate) fn run<T>(main: impl Future<Output = T>) -> Result<T, Crashed> {
+pub fn run<T>(main: impl Future<Output = T>) -> Result<T, Crashed> {
     let mut main = Box::pin(main);
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut cx = Context::from_waker(Waker::noop());
@@ -67,12 +67,12 @@ fn poll_tasks(cx: &mut Context<'_>) {
 }
 
 /// What was observed since the last call.
-pub(crate) fn observations() -> Vec<Observation> {
+pub fn observations() -> Vec<Observation> {
     SEEN.with(|seen| std::mem::take(&mut *seen.borrow_mut()))
 }
 
 /// A future that is ready when polled the second time: lets the other tasks run.
-pub(crate) async fn yield_now() {
+pub async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(
         |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending },
@@ -132,7 +132,7 @@ impl Runtime for Memory {
 
 /// There is no network here.
 #[derive(Clone)]
-pub(crate) struct NoNet;
+pub struct NoNet;
 
 impl Net for NoNet {
     type Stream = NoStream;
@@ -145,7 +145,7 @@ impl Net for NoNet {
     }
 }
 
-pub(crate) struct NoListener;
+pub struct NoListener;
 
 impl Listener for NoListener {
     type Stream = NoStream;
@@ -157,7 +157,7 @@ impl Listener for NoListener {
     }
 }
 
-pub(crate) struct NoStream;
+pub struct NoStream;
 
 impl Stream for NoStream {
     fn peer_address(&self) -> String {

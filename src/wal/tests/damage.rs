@@ -1,6 +1,6 @@
 //! Damage below a proved offset is refused by name; a torn tail is not.
 
-use crate::codec::log::batch_at;
+use crate::codec::log::{Record, batch_at};
 use crate::runtime::Disk;
 use crate::runtime::memory::run;
 
@@ -87,4 +87,24 @@ fn a_lost_segment_is_named() {
     })
     .unwrap();
     assert!(matches!(reopen(&disk), Err(WalError::Missing { from: 0, .. })));
+}
+
+#[test]
+fn a_segment_under_a_strange_name_is_named() {
+    for name in ["wal/0000000000000000.log", "wal/0000000000000003.log", "wal/ffffffffffffffff.log"] {
+        let (disk, _) = written();
+        disk.misplace(FIRST, Some(name));
+        let text = reopen(&disk).unwrap_err().to_string();
+        assert!(text.contains(&name[4..]), "{text}");
+    }
+    let (disk, _) = written();
+    disk.misplace(FIRST, None);
+    assert_eq!(reopen(&disk).unwrap().last, None, "nothing is left that could say what is missing");
+}
+
+#[test]
+fn an_index_beyond_all_logs_is_damage() {
+    let mut bytes = Vec::new();
+    Record::Purged(LogPosition { index: u64::MAX, ..at(1, 0) }).write(&mut bytes);
+    assert!(Record::read(&bytes).is_err());
 }

@@ -1,0 +1,52 @@
+//! redb panics on much of the damage that it was not built to expect. Around everything that reads a
+//! file for the first time such a panic is an error like any other.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+use super::CheckpointError;
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`; a panic with a text becomes [`CheckpointError::Damaged`] and is not printed.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, CheckpointError>) -> Result<T, CheckpointError> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let loud = take_hook();
+        set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                loud(info);
+            }
+        }));
+    });
+    let before = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(before);
+    result.unwrap_or_else(|panic| match text(&*panic) {
+        Some(text) => Err(CheckpointError::Damaged(text)),
+        None => resume_unwind(panic),
+    })
+}
+
+/// The first line of a panic's text.
+fn text(panic: &(dyn Any + Send)) -> Option<String> {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))?;
+    Some(text.lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_damage() {
+        let found = guarded(|| -> Result<(), CheckpointError> { panic!("page {} is\nbad", 7) });
+        assert_eq!(found.unwrap_err().to_string(), "checkpoint database is damaged: page 7 is");
+        assert_eq!(guarded(|| Ok(5)).unwrap(), 5);
+    }
+}
