@@ -174,6 +174,9 @@ mod tests {
         assert_ne!(of(1, 2, None), of(1, 2, Some(1)));
         assert_eq!(format!("{:032x}", of(7, 60, Some(60_050))), "57c38e2c2c5fb16f578578837fca4148");
         let scalars = Scalars { revision: 1, compact_revision: -1, level: 1, lease_clock: 0, lease_term: 0 };
-        assert_eq!(format!("{:032x}", Accumulators::default().whole(&scalars)), "47fd147454aac2bf4d9d924a61df0449");
+        assert_eq!(
+            format!("{:032x}", Accumulators::default().whole(&scalars)),
+            "47fd147454aac2bf4d9d924a61df0449"
+        );
     }
 }

@@ -24,7 +24,8 @@ pub use request::{
     RequestOp, SortOrder, SortTarget, TxnRequest,
 };
 pub use response::{
-    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseTickResponse, LeaseTimeToLiveResponse, PutResponse, RangeResponse, Response, ResponseOp, TxnResponse,
+    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseTickResponse, LeaseTimeToLiveResponse,
+    PutResponse, RangeResponse, Response, ResponseOp, TxnResponse,
 };
 
 /// A lease's id; 0 means no lease.

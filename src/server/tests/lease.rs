@@ -88,7 +88,8 @@ fn l5_m1_without_a_leader_the_stream_fails() {
     block_on(async {
         let member = Member::start("keep-alive-alone", 3).await;
         let mut leases = client(&member).await;
-        let mut request = tonic::Request::new(futures_util::stream::iter([pb::LeaseKeepAliveRequest { id: 1 }]));
+        let mut request =
+            tonic::Request::new(futures_util::stream::iter([pb::LeaseKeepAliveRequest { id: 1 }]));
         request.set_timeout(Duration::from_millis(300));
         let mut answers = leases.lease_keep_alive(request).await.expect("a stream").into_inner();
         assert_eq!(refusal(answers.message().await).0, Code::DeadlineExceeded);

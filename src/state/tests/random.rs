@@ -118,7 +118,8 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 fn restored(state: &State, records: Vec<KeyValue>) -> State {
-    State::restore(state.meta(), state.view().lease_records().collect::<Vec<_>>(), records.into_iter()).expect("own parts are valid")
+    State::restore(state.meta(), state.view().lease_records().collect::<Vec<_>>(), records.into_iter())
+        .expect("own parts are valid")
 }
 
 fn check_equal(left: &State, right: &State) {

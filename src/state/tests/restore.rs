@@ -42,8 +42,7 @@ fn error_of_leases(change: impl FnOnce(&mut Vec<LeaseRecord>)) -> RestoreError {
 fn restores_the_same_state() {
     let state = filled();
     let (meta, leases, records) = parts(&state);
-    let restored =
-        State::restore(meta.clone(), leases.clone(), records.clone().into_iter()).expect("valid");
+    let restored = State::restore(meta.clone(), leases.clone(), records.clone().into_iter()).expect("valid");
     assert_eq!(parts(&restored), (meta, leases, records));
     assert_eq!(restored.digest(), state.digest());
     assert_eq!(restored.recompute_digest(), state.digest());
