@@ -40,7 +40,8 @@ fn main() {
     let meta = state.meta();
     let digest = state.digest();
     drop(state);
-    let mut state = measure("restore", KEYS, || State::restore(meta, records.into_iter()).expect("valid"));
+    let mut state =
+        measure("restore", KEYS, || State::restore(meta, [], records.into_iter()).expect("valid"));
     assert_eq!(state.digest(), digest);
     report("restored", before, &state);
 

@@ -18,7 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wal", &["types", "runtime", "codec"]),
     ("checkpoint", &["types", "runtime", "codec", "state"]),
     ("raft", &["types", "runtime", "codec", "state", "wal", "checkpoint"]),
-    ("node", &["types", "runtime", "codec", "members", "state", "watch", "wal", "checkpoint", "raft"]),
+    (
+        "node",
+        &["types", "runtime", "codec", "lease", "members", "state", "watch", "wal", "checkpoint", "raft"],
+    ),
     ("server", &["types", "runtime", "node"]),
     ("os", &["types", "runtime"]),
 ];

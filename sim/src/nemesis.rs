@@ -111,8 +111,7 @@ impl Nemesis {
                 self.bad_disk(NodeId(number), faults, until_ns);
             }
             Fault::DiskError(number) => {
-                let faults =
-                    DiskFaults { error_ppm: 5_000, sync_error_ppm: 20_000, ..DiskFaults::default() };
+                let faults = DiskFaults { error_ppm: 5_000, sync_error_ppm: 20_000, ..DiskFaults::default() };
                 self.bad_disk(NodeId(number), faults, until_ns);
             }
             Fault::FullDisk(number, room_bytes) => {

@@ -15,8 +15,8 @@ use crate::client::{Connection, Counts, Shared, lock, run_client, run_watcher, s
 use crate::cluster::Cluster;
 use crate::nemesis::{Nemesis, heal};
 use crate::plan::{self, Plan};
-use crate::stranger::Stranger;
 use crate::scenario::Scenario;
+use crate::stranger::Stranger;
 use crate::world::{Cause, NodeId, SimRuntime, World, WorldConfig};
 
 /// Exit codes, which are the verdicts.

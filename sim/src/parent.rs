@@ -166,7 +166,10 @@ pub(crate) fn replay(name: &str, seed: u64, arguments: &Arguments) -> Result<i32
         Some(path) => corpus::read(path)?.plan,
         None => plan::draw(&scenario, seed),
     };
-    println!("{name} seed {seed}: workload {:?}, {:?}, without {:?}", plan.workload, plan.weather, plan.without);
+    println!(
+        "{name} seed {seed}: workload {:?}, {:?}, without {:?}",
+        plan.workload, plan.weather, plan.without
+    );
     for fault in &plan.faults {
         println!("  {:6} ms  {:?} for {} ms", fault.at_ms, fault.fault, fault.for_ms);
     }

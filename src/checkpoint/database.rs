@@ -1,13 +1,15 @@
 //! The blocking part: redb over a block file.
 //!
 //! Rows lie in table `rows` under their revision (twelve bytes, big-endian, so that bytes sort as
-//! revisions do); the one meta row says which of them count. Rules:
+//! revisions do); leases lie in table `leases` under their ids; the one meta row says which rows
+//! count. Rules:
 //!
 //! - Rows beyond the meta row's revision do not count. New rows may therefore be written in
 //!   transactions before the one that moves the meta row; after a crash in between they are
 //!   dropped, and the log brings them again.
 //! - Rows are deleted only in the transaction that moves the meta row: under the old one they
 //!   still count, and under the new one a row whose successor is gone would come back to life.
+//! - Lease rows are written and deleted only in the transaction that moves the meta row.
 
 use std::io;
 
@@ -15,13 +17,14 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata, TableD
 
 use super::CheckpointError;
 use crate::codec::meta::{self, Meta};
-use crate::codec::row;
+use crate::codec::{lease, row};
 use crate::runtime::BlockFile;
 use crate::state::State;
-use crate::types::{KeyValue, Revision};
+use crate::types::{KeyValue, LeaseId, LeaseRecord, Revision};
 
 pub(super) const ROWS: TableDefinition<'static, &'static [u8; 12], &'static [u8]> =
     TableDefinition::new("rows");
+pub(super) const LEASES: TableDefinition<'static, i64, &'static [u8]> = TableDefinition::new("leases");
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
 const META_KEY: &str = "meta";
 /// redb's default is a gigabyte.
@@ -79,7 +82,7 @@ pub(super) fn load(database: &Database) -> Result<Option<Content>, CheckpointErr
             .and_then(|(at, bytes)| decode_row(at.value(), bytes.value()));
         record.map_err(|error| failed = Some(error)).ok()
     });
-    let restored = State::restore(meta.state.clone(), records);
+    let restored = State::restore(meta.state.clone(), read_leases(&transaction)?, records);
     if let Some(error) = failed {
         return Err(error);
     }
@@ -93,6 +96,27 @@ pub(super) fn load(database: &Database) -> Result<Option<Content>, CheckpointErr
         drop_after(database, meta.state.revision)?;
     }
     Ok(Some(Content { meta, state }))
+}
+
+fn read_leases(transaction: &redb::ReadTransaction) -> Result<Vec<LeaseRecord>, CheckpointError> {
+    let mut leases = Vec::new();
+    let table = transaction.open_table(LEASES).map_err(CheckpointError::database)?;
+    for entry in table.range::<i64>(..).map_err(CheckpointError::database)? {
+        let (id, bytes) = entry.map_err(CheckpointError::database)?;
+        leases.push(decode_lease(id.value(), bytes.value())?);
+    }
+    Ok(leases)
+}
+
+pub(super) fn decode_lease(id: i64, bytes: &[u8]) -> Result<LeaseRecord, CheckpointError> {
+    let row = || format!("lease {id}");
+    let lease = lease::decode(bytes).map_err(|error| CheckpointError::Row { row: row(), error })?;
+    if lease.id != id {
+        let why = format!("holds lease {}", lease.id);
+        let error = crate::codec::CodecError::Malformed { what: "lease row", why };
+        return Err(CheckpointError::Row { row: row(), error });
+    }
+    Ok(lease)
 }
 
 pub(super) fn read_meta(transaction: &redb::ReadTransaction) -> Result<Option<Meta>, CheckpointError> {
@@ -145,11 +169,20 @@ fn drop_after(database: &Database, revision: i64) -> Result<(), CheckpointError>
     transaction.commit().map_err(CheckpointError::database)
 }
 
-/// Writes `records`, then moves the meta row and deletes `removed` in one transaction.
+/// What the transaction that moves the meta row does besides.
+#[derive(Debug, Default)]
+pub(super) struct Finish {
+    /// Records to delete.
+    pub removed: Vec<Revision>,
+    /// Leases that changed: what they are now, or that they are gone.
+    pub leases: Vec<(LeaseId, Option<LeaseRecord>)>,
+}
+
+/// Writes `records`, then moves the meta row and does `finish` in one transaction.
 pub(super) fn save(
     database: &Database,
     records: impl Iterator<Item = KeyValue>,
-    removed: &[Revision],
+    finish: &Finish,
     meta: Meta,
 ) -> Result<(), CheckpointError> {
     let mut records = records.peekable();
@@ -158,7 +191,7 @@ pub(super) fn save(
         write_rows(&transaction, &mut records)?;
         let is_last = records.peek().is_none();
         if is_last {
-            finish(&transaction, removed, meta.clone())?;
+            finish.write(&transaction, meta.clone())?;
         }
         transaction.commit().map_err(CheckpointError::database)?;
         if is_last {
@@ -185,17 +218,24 @@ fn write_rows(
     Ok(())
 }
 
-fn finish(
-    transaction: &redb::WriteTransaction,
-    removed: &[Revision],
-    meta: Meta,
-) -> Result<(), CheckpointError> {
-    let mut table = transaction.open_table(ROWS).map_err(CheckpointError::database)?;
-    for revision in removed {
-        table.remove(&key(*revision)).map_err(CheckpointError::database)?;
+impl Finish {
+    fn write(&self, transaction: &redb::WriteTransaction, meta: Meta) -> Result<(), CheckpointError> {
+        let mut table = transaction.open_table(ROWS).map_err(CheckpointError::database)?;
+        for revision in &self.removed {
+            table.remove(&key(*revision)).map_err(CheckpointError::database)?;
+        }
+        let mut leases = transaction.open_table(LEASES).map_err(CheckpointError::database)?;
+        for (id, lease) in &self.leases {
+            match lease {
+                Some(lease) => drop(
+                    leases.insert(id, lease::encode(lease).as_slice()).map_err(CheckpointError::database)?,
+                ),
+                None => drop(leases.remove(id).map_err(CheckpointError::database)?),
+            }
+        }
+        let rows = table.len().map_err(CheckpointError::database)?;
+        write_meta(transaction, &Meta { rows, ..meta })
     }
-    let rows = table.len().map_err(CheckpointError::database)?;
-    write_meta(transaction, &Meta { rows, ..meta })
 }
 
 fn write_meta(transaction: &redb::WriteTransaction, meta: &Meta) -> Result<(), CheckpointError> {

@@ -15,12 +15,13 @@ pub use rows::{Row, read_rows};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use database::Finish;
 use redb::Database;
 
 use crate::codec::meta::Meta;
 use crate::runtime::{Disk, Observation, OpenMode, Runtime};
 use crate::state::{State, View};
-use crate::types::{LogPosition, Revision};
+use crate::types::{LeaseId, LogPosition, Revision};
 
 /// The folder of the checkpoint inside a data directory.
 pub const DIRECTORY: &str = "checkpoint";
@@ -44,6 +45,26 @@ enum Stand {
     Saved(Arc<Database>, i64),
     /// A write was cut off or failed.
     Broken,
+}
+
+/// What changed beside new records from the view of the last save up to the view to be saved, and
+/// nothing later.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// All that `State::remove_some` reported.
+    pub removed: Vec<Revision>,
+    /// All that `State::take_touched_leases` gave, in any order, repeated or not.
+    pub leases: Vec<LeaseId>,
+}
+
+impl Changes {
+    fn against(mut self, view: &View) -> Finish {
+        self.removed.sort_unstable();
+        self.leases.sort_unstable();
+        self.leases.dedup();
+        let now = |id: LeaseId| (id, view.leases().get(id).map(|lease| lease.record(id)));
+        Finish { removed: self.removed, leases: self.leases.into_iter().map(now).collect() }
+    }
 }
 
 /// What a checkpoint held when it was opened.
@@ -89,30 +110,28 @@ impl<R: Runtime> Checkpoint<R> {
     }
 
     /// Saves what changed since the last save: the records of `view` after the last saved revision,
-    /// without `removed`. Durable on return, and atomic: after a crash it is there or not.
-    ///
-    /// `removed` must be all that `State::remove_some` reported from the view of the last save up to
-    /// `view`, and nothing later.
+    /// without `changes.removed`, and `changes.leases`. Durable on return, and atomic: after a crash it
+    /// is there or not.
     pub async fn save(
         &mut self,
         view: &View,
         applied: LogPosition,
         membership: Bytes,
-        mut removed: Vec<Revision>,
+        changes: Changes,
     ) -> Result<(), CheckpointError> {
         let (database, saved) = match std::mem::replace(&mut self.stand, Stand::Broken) {
             Stand::Empty => return self.rebuild(view, applied, membership).await,
             Stand::Saved(database, saved) => (database, saved),
             Stand::Broken => return Err(CheckpointError::Stopped),
         };
-        removed.sort_unstable();
         let meta = Meta { applied, membership, state: view.meta(), rows: 0 };
         let (writer, from) = (database.clone(), view.clone());
         let work = R::spawn_blocking("checkpoint", move || {
             if planted!(AppliedIndexApart) {
                 database::save_applied_apart(&writer, &meta)?;
             }
-            database::save(&writer, from.held(saved.saturating_add(1)), &removed, meta)
+            let finish = changes.against(&from);
+            database::save(&writer, from.held(saved.saturating_add(1)), &finish, meta)
         });
         work.await.map_err(|_| CheckpointError::Stopped)??;
         self.stand = Stand::Saved(database, view.revision());
@@ -151,7 +170,8 @@ impl<R: Runtime> Checkpoint<R> {
         let (disk, from) = (self.disk.clone(), view.clone());
         let built = R::spawn_blocking("checkpoint", move || {
             let database = open_file::<R>(&disk, NEXT_FILE, OpenMode::CreateNew)?;
-            database::save(&database, from.held(0), &[], meta)
+            let leases = from.lease_records().map(|lease| (lease.id, Some(lease))).collect();
+            database::save(&database, from.held(0), &Finish { leases, ..Finish::default() }, meta)
         });
         built.await.map_err(|_| CheckpointError::Stopped)??;
         let failed = |error| CheckpointError::io(FILE, error);

@@ -3,11 +3,11 @@
 use redb::{ReadableDatabase, TableError};
 
 use super::CheckpointError;
-use super::database::{ROWS, decode_row, key, open, read_meta};
+use super::database::{LEASES, ROWS, decode_lease, decode_row, key, open, read_meta};
 use super::guard::guarded;
 use crate::codec::meta::Meta;
 use crate::runtime::BlockFile;
-use crate::types::{KeyValue, Revision};
+use crate::types::{KeyValue, LeaseRecord, Revision};
 
 /// One row of a checkpoint.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum Row {
         /// save.
         counts: bool,
     },
+    /// A lease.
+    Lease(LeaseRecord),
     /// A row that does not decode; the others may still.
     Damaged(CheckpointError),
 }
@@ -44,6 +46,7 @@ fn read<F: BlockFile>(file: F, mut visit: impl FnMut(Row)) -> Result<(), Checkpo
         Ok(None) => {}
         Err(error) => visit(Row::Damaged(error)),
     }
+    read_leases(&transaction, &mut visit)?;
     let rows = match transaction.open_table(ROWS) {
         Ok(rows) => rows,
         Err(TableError::TableDoesNotExist(_)) => return Ok(()),
@@ -63,4 +66,20 @@ fn read<F: BlockFile>(file: F, mut visit: impl FnMut(Row)) -> Result<(), Checkpo
         Some(recorded) if recorded != found => Err(CheckpointError::Count { recorded, found }),
         _ => Ok(()),
     }
+}
+
+fn read_leases(
+    transaction: &redb::ReadTransaction,
+    visit: &mut impl FnMut(Row),
+) -> Result<(), CheckpointError> {
+    let leases = match transaction.open_table(LEASES) {
+        Ok(leases) => leases,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(CheckpointError::database(error)),
+    };
+    for entry in leases.range::<i64>(..).map_err(CheckpointError::database)? {
+        let (id, bytes) = entry.map_err(CheckpointError::database)?;
+        visit(decode_lease(id.value(), bytes.value()).map_or_else(Row::Damaged, Row::Lease));
+    }
+    Ok(())
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    Command, CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest,
-    RangeRequest, RequestOp, SortOrder, SortTarget, TxnRequest, limits,
+    Command, CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, LeaseTick,
+    PutRequest, RangeRequest, RequestOp, SortOrder, SortTarget, TxnRequest, limits,
 };
 
 use super::CodecError;
@@ -55,6 +55,11 @@ pub(super) enum CommandV1<'a> {
     },
     LeaseRevoke {
         id: i64,
+    },
+    LeaseTick {
+        term: u64,
+        clock_ms: u64,
+        renewed: Vec<i64>,
     },
 }
 
@@ -156,6 +161,9 @@ impl<'a> CommandV1<'a> {
             Command::Publish(member) => CommandV1::Publish(member.into()),
             Command::LeaseGrant { id, ttl } => CommandV1::LeaseGrant { id: *id, ttl: *ttl },
             Command::LeaseRevoke { id } => CommandV1::LeaseRevoke { id: *id },
+            Command::LeaseTick(LeaseTick { term, clock_ms, renewed }) => {
+                CommandV1::LeaseTick { term: *term, clock_ms: *clock_ms, renewed: renewed.clone() }
+            }
         }
     }
 
@@ -171,6 +179,9 @@ impl<'a> CommandV1<'a> {
             CommandV1::Publish(member) => Command::Publish(member.into()),
             CommandV1::LeaseGrant { id, ttl } => Command::LeaseGrant { id, ttl },
             CommandV1::LeaseRevoke { id } => Command::LeaseRevoke { id },
+            CommandV1::LeaseTick { term, clock_ms, renewed } => {
+                Command::LeaseTick(LeaseTick { term, clock_ms, renewed })
+            }
         })
     }
 }

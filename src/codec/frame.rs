@@ -41,6 +41,8 @@ pub enum Kind {
     PeerRequest = 9,
     /// Its answer.
     PeerReply = 10,
+    /// Leases of a snapshot stream.
+    SnapshotLeases = 11,
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             8 => Kind::PeerWelcome,
             9 => Kind::PeerRequest,
             10 => Kind::PeerReply,
+            11 => Kind::SnapshotLeases,
             found => return Err(CodecError::Kind { what: WHAT, found, version }),
         })
     }

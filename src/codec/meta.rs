@@ -1,4 +1,4 @@
-//! All of a member's state but its records: the meta row of a checkpoint, the first chunk of a
+//! All of a member's state but its records and leases: the meta row of a checkpoint, the first chunk of a
 //! snapshot.
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ pub struct Meta {
     pub applied: LogPosition,
     /// The membership in force there, encoded.
     pub membership: Bytes,
-    /// All of the state but the records.
+    /// All of the state but records and leases.
     pub state: StateMeta,
     /// How many records belong to it; 0 where that is said elsewhere.
     pub rows: u64,
@@ -32,7 +32,8 @@ struct MetaV1<'a> {
     revision: i64,
     compact_revision: i64,
     level: u32,
-    leases: Vec<(i64, i64)>,
+    lease_clock: u64,
+    lease_term: u64,
     members: Vec<MemberV1>,
     sum: u128,
     chain: u128,
@@ -48,7 +49,8 @@ pub(super) fn encode_as(kind: Kind, meta: &Meta) -> Vec<u8> {
         revision: state.revision,
         compact_revision: state.compact_revision,
         level: state.level,
-        leases: state.leases.clone(),
+        lease_clock: state.lease_clock,
+        lease_term: state.lease_term,
         members: state.members.iter().map(MemberV1::from).collect(),
         sum: state.sum,
         chain: state.chain,
@@ -66,7 +68,8 @@ pub(super) fn decode_payload(what: &'static str, payload: &[u8]) -> Result<Meta,
         revision: mirror.revision,
         compact_revision: mirror.compact_revision,
         level: mirror.level,
-        leases: mirror.leases,
+        lease_clock: mirror.lease_clock,
+        lease_term: mirror.lease_term,
         members: mirror.members.into_iter().map(Into::into).collect(),
         sum: mirror.sum,
         chain: mirror.chain,
@@ -98,7 +101,8 @@ mod tests {
             revision: 5,
             compact_revision: -1,
             level: 1,
-            leases: vec![(7, 60)],
+            lease_clock: 300,
+            lease_term: 2,
             members: vec![member],
             sum: 1 << 100,
             chain: 2,
@@ -107,7 +111,7 @@ mod tests {
         let meta = Meta { applied, membership: Bytes::from_static(b"mm"), state, rows: 4 };
         let bytes = encode(&meta);
         let hex: String = bytes[frame::HEAD_BYTES..].iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "020109026d6d0a0101010e780101036f6e65000000fe000000000000000000000000100000000204");
+        assert_eq!(hex, "020109026d6d0a0101fb2c01020101036f6e65000000fe000000000000000000000000100000000204");
         assert_eq!(decode(&bytes), Ok(meta));
     }
 }

@@ -11,6 +11,7 @@ pub mod envelope;
 mod error;
 pub mod frame;
 pub mod identity;
+pub mod lease;
 pub mod log;
 pub mod membership;
 pub mod meta;

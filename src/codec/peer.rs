@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::blob::Blob;
 use super::frame::{self, Kind};
 use super::{CodecError, put, take};
-use crate::types::{LogEntry, LogPosition, Payload, Vote};
+use crate::types::{LeaseId, LogEntry, LogPosition, Payload, Vote};
 
 /// Peer protocol versions this build speaks.
 pub const PROTOCOL: (u32, u32) = (1, 1);
@@ -111,6 +111,10 @@ pub enum Request {
     ReadIndex,
     /// Asks whether anybody is there; answered at once, before what is being served.
     Ping,
+    /// Keep-alives of this member's clients.
+    LeaseKeepAlive(Vec<LeaseId>),
+    /// Asks for the leader's lease clock.
+    LeaseClock,
 }
 
 /// Why a proposal or a read was not taken.
@@ -158,6 +162,10 @@ pub enum Reply {
     Failed(String),
     /// Answer to a ping.
     Pong,
+    /// The granted TTL in seconds for each keep-alive, 0 for an unknown lease.
+    LeaseKeepAlive(Result<Vec<i64>, Refusal>),
+    /// A read index and the lease clock in milliseconds.
+    LeaseClock(Result<(Option<u64>, u64), Refusal>),
 }
 
 type At = (u64, u64, u64);
@@ -177,6 +185,8 @@ enum RequestV1<'a> {
     Forward(#[serde(borrow)] Vec<Blob<'a>>),
     ReadIndex,
     Ping,
+    LeaseKeepAlive(Vec<i64>),
+    LeaseClock,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -193,6 +203,8 @@ enum ReplyV1 {
     ReadIndex(Result<Option<u64>, Refusal>),
     Failed(String),
     Pong,
+    LeaseKeepAlive(Result<Vec<i64>, Refusal>),
+    LeaseClock(Result<(Option<u64>, u64), Refusal>),
 }
 
 fn at(position: LogPosition) -> At {
@@ -258,6 +270,8 @@ pub fn encode_request(number: u64, request: &Request) -> Vec<u8> {
         Request::Forward(envelopes) => RequestV1::Forward(envelopes.iter().map(|e| Blob(e)).collect()),
         Request::ReadIndex => RequestV1::ReadIndex,
         Request::Ping => RequestV1::Ping,
+        Request::LeaseKeepAlive(ids) => RequestV1::LeaseKeepAlive(ids.clone()),
+        Request::LeaseClock => RequestV1::LeaseClock,
     };
     put(&mut buffer, &mirror);
     frame::finish(buffer)
@@ -289,6 +303,8 @@ pub fn decode_request(payload: &Bytes) -> Result<(u64, Request), CodecError> {
         }
         RequestV1::ReadIndex => Request::ReadIndex,
         RequestV1::Ping => Request::Ping,
+        RequestV1::LeaseKeepAlive(ids) => Request::LeaseKeepAlive(ids),
+        RequestV1::LeaseClock => Request::LeaseClock,
     };
     Ok((number, request))
 }
@@ -310,6 +326,8 @@ pub fn encode_reply(number: u64, reply: &Reply) -> Vec<u8> {
         Reply::ReadIndex(result) => ReplyV1::ReadIndex(result),
         Reply::Failed(why) => ReplyV1::Failed(why),
         Reply::Pong => ReplyV1::Pong,
+        Reply::LeaseKeepAlive(ttls) => ReplyV1::LeaseKeepAlive(ttls),
+        Reply::LeaseClock(moment) => ReplyV1::LeaseClock(moment),
     };
     put(&mut buffer, &mirror);
     frame::finish(buffer)
@@ -331,6 +349,8 @@ pub fn decode_reply(payload: &[u8]) -> Result<(u64, Reply), CodecError> {
         ReplyV1::ReadIndex(result) => Reply::ReadIndex(result),
         ReplyV1::Failed(why) => Reply::Failed(why),
         ReplyV1::Pong => Reply::Pong,
+        ReplyV1::LeaseKeepAlive(ttls) => Reply::LeaseKeepAlive(ttls),
+        ReplyV1::LeaseClock(moment) => Reply::LeaseClock(moment),
     };
     Ok((number, reply))
 }
@@ -364,49 +384,4 @@ fn entry(EntryV1(place, kind, bytes): EntryV1<'_>, input: &Bytes) -> Result<LogE
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(index: u64) -> LogPosition {
-        LogPosition { term: 4, leader: 0, index }
-    }
-
-    #[test]
-    fn requests_and_replies_come_back() {
-        let vote = Vote { term: 4, voted_for: Some(9), committed: true };
-        let entries = vec![
-            LogEntry { position: place(7), payload: Payload::Blank },
-            LogEntry { position: place(8), payload: Payload::Command(Bytes::from_static(b"put")) },
-        ];
-        let append = Request::Append { vote, previous: Some(place(6)), entries, commit: None };
-        for request in
-            [append, Request::ReadIndex, Request::Ping, Request::Forward(vec![Bytes::from_static(b"x")])]
-        {
-            let frame = encode_request(11, &request);
-            let (kind, payload, rest) = frame::decode(&frame).expect("our own frame");
-            assert_eq!((kind, rest.len()), (Kind::PeerRequest, 0));
-            assert_eq!(decode_request(&Bytes::copy_from_slice(payload)), Ok((11, request)));
-        }
-        let replies = [
-            Reply::AppendedUpTo(Some(place(8))),
-            Reply::Vote { vote, granted: false, last: None },
-            Reply::Forwarded(vec![Ok(place(1)), Err(Refusal::NotLeader)]),
-        ];
-        for reply in replies {
-            let frame = encode_reply(5, &reply);
-            let (_, payload, _) = frame::decode(&frame).expect("our own frame");
-            assert_eq!(decode_reply(payload), Ok((5, reply)));
-        }
-    }
-
-    #[test]
-    fn golden_append() {
-        let vote = Vote { term: 1, voted_for: Some(2), committed: true };
-        let payload = Payload::Command(Bytes::from_static(b"ab"));
-        let entries = vec![LogEntry { position: place(3), payload }];
-        let request = Request::Append { vote, previous: None, entries, commit: Some(place(2)) };
-        let frame = encode_request(1, &request);
-        let hex: String = frame[frame::HEAD_BYTES..].iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "01000000000000000001010201000104000301026162010400 02".replace(' ', ""));
-    }
-}
+mod tests;

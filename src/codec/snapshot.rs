@@ -1,4 +1,4 @@
-//! The snapshot stream: a meta chunk, chunks of rows, an end. Each chunk is a frame.
+//! The snapshot stream: a meta chunk, chunks of leases, chunks of rows, an end. Each chunk is a frame.
 //!
 //! A rows chunk is rows one after the other, each behind its length (four bytes, little-endian).
 //! The end says how many rows there were and the digest of the state they make.
@@ -7,13 +7,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{self, Kind};
+use super::lease::LeaseV1;
 use super::meta::{Meta, decode_payload, encode_as};
 use super::{CodecError, put, row, take};
-use crate::types::{Digest, KeyValue};
+use crate::types::{Digest, KeyValue, LeaseRecord};
 
 const WHAT: &str = "snapshot stream";
 /// A rows chunk is closed once it has this many bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Leases in a chunk of them.
+const CHUNK_LEASES: usize = 8192;
 
 #[derive(Serialize, Deserialize)]
 struct EndV1 {
@@ -21,13 +24,24 @@ struct EndV1 {
     digest: u128,
 }
 
-/// The stream's chunks in order, made as they are asked for. `records` come in revision order.
+/// The stream's chunks in order, made as they are asked for. `leases` come by id, `records` in
+/// revision order.
 pub fn chunks(
     meta: &Meta,
     digest: Digest,
+    leases: impl Iterator<Item = LeaseRecord>,
     records: impl Iterator<Item = KeyValue>,
 ) -> impl Iterator<Item = Bytes> {
     let first = Bytes::from(encode_as(Kind::SnapshotMeta, meta));
+    let mut leases = leases.map(LeaseV1::from);
+    let lease_chunks = std::iter::from_fn(move || {
+        let chunk: Vec<LeaseV1> = leases.by_ref().take(CHUNK_LEASES).collect();
+        (!chunk.is_empty()).then(|| {
+            let mut buffer = frame::begin(Kind::SnapshotLeases);
+            put(&mut buffer, &chunk);
+            Bytes::from(frame::finish(buffer))
+        })
+    });
     let mut records = records.peekable();
     let (mut rows, mut ended) = (0, false);
     let rest = std::iter::from_fn(move || {
@@ -41,7 +55,7 @@ pub fn chunks(
         put(&mut buffer, &EndV1 { rows, digest });
         Some(Bytes::from(frame::finish(buffer)))
     });
-    std::iter::once(first).chain(rest)
+    std::iter::once(first).chain(lease_chunks).chain(rest)
 }
 
 fn rows_chunk(records: &mut impl Iterator<Item = KeyValue>, rows: &mut u64) -> Bytes {
@@ -64,6 +78,8 @@ fn rows_chunk(records: &mut impl Iterator<Item = KeyValue>, rows: &mut u64) -> B
 pub struct Snapshot {
     /// What came first.
     pub meta: Meta,
+    /// The leases.
+    pub leases: Vec<LeaseRecord>,
     /// The records, in revision order if the sender kept to it (restoring checks that).
     pub records: Vec<KeyValue>,
     /// Digest of the state on the sender's side.
@@ -74,6 +90,7 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 pub struct Receiver {
     meta: Option<Meta>,
+    leases: Vec<LeaseRecord>,
     records: Vec<KeyValue>,
     digest: Option<Digest>,
 }
@@ -95,6 +112,11 @@ impl Receiver {
         match (kind, &self.meta) {
             (Kind::SnapshotMeta, None) => {
                 self.meta = Some(decode_payload(WHAT, payload)?);
+                Ok(None)
+            }
+            (Kind::SnapshotLeases, Some(_)) => {
+                let leases: Vec<LeaseV1> = take(WHAT, payload)?;
+                self.leases.extend(leases.into_iter().map(LeaseRecord::from));
                 Ok(None)
             }
             (Kind::SnapshotRows, Some(_)) => self.rows(payload).map(|()| None),
@@ -124,7 +146,8 @@ impl Receiver {
         }
         self.digest = Some(digest);
         let meta = self.meta.take().ok_or_else(|| malformed("no meta came"))?;
-        Ok(Snapshot { meta, records: std::mem::take(&mut self.records), digest })
+        let (leases, records) = (std::mem::take(&mut self.leases), std::mem::take(&mut self.records));
+        Ok(Snapshot { meta, leases, records, digest })
     }
 }
 
@@ -134,12 +157,17 @@ mod tests {
     use crate::state::StateMeta;
     use crate::types::{LogPosition, Revision};
 
+    fn leases(count: i64) -> impl Iterator<Item = LeaseRecord> {
+        (1..=count).map(|id| LeaseRecord { id: -id, ttl: 60, deadline: (id % 2 == 0).then_some(7) })
+    }
+
     fn stream(count: i64) -> (Meta, Vec<KeyValue>, Vec<Bytes>) {
         let state = StateMeta {
             revision: count + 1,
             compact_revision: -1,
             level: 1,
-            leases: vec![],
+            lease_clock: 0,
+            lease_term: 0,
             members: vec![],
             sum: 3,
             chain: 4,
@@ -150,7 +178,7 @@ mod tests {
             KeyValue::tombstone(&vec![b'k'; 1000], Revision { main, sub: 0 }, Revision::default())
         };
         let records: Vec<_> = (2..count + 2).map(record).collect();
-        let chunks = chunks(&meta, 77, records.iter().cloned()).collect();
+        let chunks = chunks(&meta, 77, leases(count * 10), records.iter().cloned()).collect();
         (meta, records, chunks)
     }
 
@@ -158,13 +186,15 @@ mod tests {
     fn comes_back() {
         for count in [0, 1, 1000] {
             let (meta, records, chunks) = stream(count);
-            assert_eq!(chunks.len(), 2 + (count as usize * 1024).div_ceil(CHUNK_BYTES));
+            let lease_chunks = (count as usize * 10).div_ceil(CHUNK_LEASES);
+            assert_eq!(chunks.len(), 2 + lease_chunks + (count as usize * 1024).div_ceil(CHUNK_BYTES));
             let mut receiver = Receiver::default();
             let (last, before) = chunks.split_last().unwrap();
             for chunk in before {
                 assert_eq!(receiver.chunk(chunk), Ok(None));
             }
-            assert_eq!(receiver.chunk(last), Ok(Some(Snapshot { meta, records, digest: 77 })));
+            let leases = leases(count * 10).collect();
+            assert_eq!(receiver.chunk(last), Ok(Some(Snapshot { meta, leases, records, digest: 77 })));
             assert!(receiver.chunk(last).is_err());
         }
     }
@@ -172,11 +202,12 @@ mod tests {
     #[test]
     fn chunks_out_of_place_are_refused() {
         let (_, _, chunks) = stream(1000);
-        assert!(Receiver::default().chunk(&chunks[1]).is_err(), "rows before meta");
+        assert!(Receiver::default().chunk(&chunks[1]).is_err(), "leases before meta");
         let mut receiver = Receiver::default();
         receiver.chunk(&chunks[0]).unwrap();
         assert!(receiver.chunk(&chunks[0]).is_err(), "meta twice");
         assert!(receiver.chunk(chunks.last().unwrap()).is_err(), "rows missing");
         assert!(receiver.chunk(&chunks[1][..100]).is_err(), "cut off");
+        assert!(Receiver::default().chunk(&chunks[3]).is_err(), "rows before meta");
     }
 }

@@ -1,10 +1,14 @@
-//! The replicated part of leases: which exist, with which TTL, and which keys each holds.
+//! The replicated part of leases: which exist, with which TTL, when they end, and which keys each
+//! holds.
 //!
-//! Deadlines and keep-alives are not here: they belong to the leader's keeper, and an expiry
-//! comes back as a revoke through the log (L9).
+//! Deadlines are in a replicated clock, which the leader moves by ticks through the log (`LeaseTick`)
+//! and which stands still while nobody leads. A lease granted since the last tick is settled by the
+//! next: it runs from that tick's clock. So no real clock is read here, and what is due is the same
+//! on every member.
 
+mod keys;
 mod leases;
 #[cfg(test)]
 mod tests;
 
-pub use leases::{Lease, Leases, MAX_TTL_S};
+pub use leases::{Lease, Leases};

@@ -5,6 +5,7 @@ mod auto_compaction;
 mod budget;
 mod config;
 mod identity;
+mod lease;
 mod listing;
 mod open;
 mod pending;
@@ -25,15 +26,16 @@ pub use identity::OpenError;
 pub use listing::{Listing, Scan};
 pub use watch::WatchSession;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use api::Header;
 use budget::ReadBudget;
+use rand_chacha::ChaCha8Rng;
 use visible::Visible;
 
 use crate::raft::Engine;
 use crate::runtime::Runtime;
-use crate::runtime::channel::watch as follow;
+use crate::runtime::channel::{Notify, watch as follow};
 use crate::types::Member;
 
 /// A running member. Clones are handles of the same member.
@@ -56,6 +58,10 @@ struct Inner<R: Runtime> {
     visible: Arc<Visible>,
     engine: Engine<R>,
     read_budget: ReadBudget,
+    /// Ids of leases whose clients leave the choice to the member.
+    lease_ids: Mutex<ChaCha8Rng>,
+    /// Rings when there are granted leases that no tick has settled.
+    granted: Arc<Notify>,
     /// The directory, whose lock is held as long as any handle lives.
     _disk: R::Disk,
     stopping: follow::Sender<bool>,

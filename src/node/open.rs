@@ -1,6 +1,6 @@
 //! From a directory and a configuration to a running member.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::api::RequestContext;
@@ -9,10 +9,10 @@ use super::identity::{self, OpenError};
 use super::pending::Pending;
 use super::sink::Sink;
 use super::visible::Visible;
-use super::{Inner, Node, NodeConfig, auto_compaction};
+use super::{Inner, Node, NodeConfig, auto_compaction, lease};
 use crate::checkpoint::Checkpoint;
 use crate::raft::{Engine, EngineConfig, Removal};
-use crate::runtime::channel::watch as follow;
+use crate::runtime::channel::{Notify, watch as follow};
 use crate::runtime::{Disk, Either, Listener, Net, Observation, Runtime, select};
 use crate::state::State;
 use crate::types::{Command, Member};
@@ -73,7 +73,8 @@ impl<R: Runtime> Node<R> {
                 pause: Duration::from_millis(config.compaction_sleep_ms),
             },
         };
-        let sink = Arc::new(Sink::<R>::new(visible.clone()));
+        let granted = Arc::new(Notify::new());
+        let sink = Arc::new(Sink::<R>::new(visible.clone(), granted.clone()));
         let engine = Engine::open(settings, net, listeners, wal, checkpoint, loaded, sink)
             .await
             .map_err(|error| OpenError::Damaged(error.to_string()))?;
@@ -88,12 +89,15 @@ impl<R: Runtime> Node<R> {
                 visible,
                 engine,
                 read_budget,
+                lease_ids: Mutex::new(R::rng("lease ids")),
+                granted,
                 _disk: disk,
                 stopping,
             }),
         };
         R::spawn("publish", publish(node.clone())).detach();
         R::spawn("auto compaction", auto_compaction::run(node.clone())).detach();
+        R::spawn("leases", lease::keep(node.clone())).detach();
         R::spawn("progress", notify_progress(node.clone())).detach();
         Ok(node)
     }

@@ -26,19 +26,24 @@ impl Pending {
         Pending { member, incarnation, next_sequence: 1, bytes: 0, waiting: BTreeMap::new() }
     }
 
-    /// Takes a slot for a proposal of about `bytes`. Errors: TooManyRequests when full (#26).
+    /// Takes a slot for a client's proposal of about `bytes`. Errors: TooManyRequests when full (#26).
     pub fn register(&mut self, bytes: usize) -> Result<(RequestId, oneshot::Receiver<Applied>), Error> {
         let full = self.waiting.len() >= MAX_PENDING_PROPOSALS;
         if full || self.bytes.saturating_add(bytes) > MAX_PENDING_PROPOSAL_BYTES {
             return Err(Error::TooManyRequests);
         }
+        Ok(self.register_own(bytes))
+    }
+
+    /// Takes a slot for a proposal of the member itself, which clients cannot crowd out.
+    pub fn register_own(&mut self, bytes: usize) -> (RequestId, oneshot::Receiver<Applied>) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.bytes += bytes;
         let (answer, receiver) = oneshot::channel();
         self.waiting.insert(sequence, Waiting { bytes, answer });
         let request_id = RequestId { member: self.member, incarnation: self.incarnation, sequence };
-        Ok((request_id, receiver))
+        (request_id, receiver)
     }
 
     /// Answers the proposal if it is one of ours and still waited for.

@@ -111,6 +111,20 @@ impl<R: Runtime> Node<R> {
         Ok((slot, bytes, answer))
     }
 
+    /// Proposes, on this member alone, what only a leader may propose. Errors: NotLeader, after which
+    /// the outcome is unknown; Stopped.
+    pub(super) async fn propose_as_leader(&self, command: Command) -> Result<Applied, Error> {
+        let (request_id, mut answer) = self.inner.visible.pending().register_own(size_hint(&command));
+        let _slot = Slot { node: self, request_id };
+        R::observe(Observation::Proposed { request_id, trace: None });
+        let bytes = envelope::encode(&Envelope { request_id, client: None, command });
+        match select(&mut answer, self.inner.engine.propose_here(bytes)).await {
+            Either::First(applied) => applied.map_err(|_| Error::Stopped),
+            Either::Second(Ok(_)) => answer.await.map_err(|_| Error::Stopped),
+            Either::Second(Err(_)) => Err(Error::NotLeader),
+        }
+    }
+
     async fn wait_answer(
         &self,
         answer: oneshot::Receiver<Applied>,

@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use super::visible::Visible;
 use crate::raft::{AppliedEntry, ApplySink};
+use crate::runtime::channel::Notify;
 use crate::runtime::{Observation, Runtime};
 use crate::state::View;
 
 /// Connects the engine's apply to this member's readers, watchers and proposers.
 pub(super) struct Sink<R> {
     visible: Arc<Visible>,
+    /// Rings while there are granted leases that no tick has settled.
+    granted: Arc<Notify>,
     world: PhantomData<R>,
 }
 
 impl<R: Runtime> Sink<R> {
-    pub fn new(visible: Arc<Visible>) -> Self {
-        Sink { visible, world: PhantomData }
+    pub fn new(visible: Arc<Visible>, granted: Arc<Notify>) -> Self {
+        Sink { visible, granted, world: PhantomData }
     }
 }
 
@@ -24,6 +27,9 @@ impl<R: Runtime> ApplySink for Sink<R> {
     fn applied(&self, mut batch: Vec<AppliedEntry>, view: View) {
         let events: Vec<_> =
             batch.iter_mut().flat_map(|entry| std::mem::take(&mut entry.applied.events)).collect();
+        if view.leases().has_fresh() {
+            self.granted.notify_one();
+        }
         let revision = view.revision();
         let touched = self.visible.hub().publish(view, &events);
         R::observe(Observation::Visible { revision });

@@ -1,5 +1,7 @@
 //! Whole members over real sockets and real files.
 
+mod leases;
+
 use std::time::Duration;
 
 use super::api::{RequestContext, WatchCreate};

@@ -37,6 +37,8 @@ pub(super) fn start<R: Runtime>(
         R::spawn("removal", run_removal(inner.clone(), removal)),
         R::spawn("read rounds", inner.clone().run_local_rounds()),
         R::spawn("forwarded reads", inner.clone().run_forwarded_rounds()),
+        R::spawn("forwarded keep-alives", inner.clone().run_forwarded_renewals()),
+        R::spawn("forwarded lease clock", inner.clone().run_forwarded_moments()),
         R::spawn("role", run_role(inner.clone())),
     ]
 }

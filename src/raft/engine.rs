@@ -11,6 +11,7 @@ use openraft::errors::{InitializeError, RaftError};
 use super::background::Removal;
 use super::config::{self, StoredMembership, TypeConfig};
 use super::handler::Requests;
+use super::leases::Desk;
 use super::log_store::LogStore;
 use super::machine::{ApplySink, Core, Limits, Machine, Shared};
 use super::network::{self, Network};
@@ -18,7 +19,7 @@ use super::peer::{self, Local, Peers};
 use super::rounds::Rounds;
 use super::snapshot::SnapshotMeta;
 use super::{background, status};
-use crate::checkpoint::{Checkpoint, Loaded};
+use crate::checkpoint::{Changes, Checkpoint, Loaded};
 use crate::runtime::channel::watch as follow;
 use crate::runtime::{Instant, Net, Runtime, Task};
 use crate::state::State;
@@ -86,6 +87,7 @@ pub(super) struct Inner<R: Runtime> {
     pub server: status::Followed<R>,
     pub data: status::FollowedData<R>,
     pub rounds: Rounds<R>,
+    pub desk: Desk,
     pub stopped: follow::Sender<bool>,
     wal: Wal<R>,
 }
@@ -133,6 +135,7 @@ impl<R: Runtime> Engine<R> {
             election,
             heard: Mutex::new(None),
             rounds: Rounds::new(),
+            desk: Desk::new(),
             stopped,
             wal,
         });
@@ -179,7 +182,7 @@ pub(super) fn recovered(loaded: Option<Loaded>) -> Result<Core, EngineError> {
         state,
         applied,
         membership,
-        removed: Vec::new(),
+        changes: Changes::default(),
         entries_since: 0,
         bytes_since: 0,
         removing,

@@ -1,4 +1,5 @@
-//! Serves other members' requests: Raft's messages, snapshots, forwarded proposals and reads.
+//! Serves other members' requests: Raft's messages, snapshots, forwarded proposals, reads and
+//! keep-alives.
 
 use std::sync::Arc;
 
@@ -34,6 +35,11 @@ impl<R: Runtime> Handler for Requests<R> {
                 Request::Forward(envelopes) => self.forward(envelopes).await,
                 Request::ReadIndex => Reply::ReadIndex(self.engine.local_read_index().await),
                 Request::Ping => Reply::Pong,
+                Request::LeaseKeepAlive(ids) => Reply::LeaseKeepAlive(self.engine.local_renew(ids).await),
+                Request::LeaseClock => {
+                    let moment = self.engine.local_lease_moment().await;
+                    Reply::LeaseClock(moment.map(|moment| (moment.index, moment.clock_ms)))
+                }
                 other => Reply::Failed(format!("{} belongs on the snapshot link", kind(&other))),
             }
         })
@@ -193,14 +199,14 @@ impl<R: Runtime> Incoming<R> {
     async fn end(&mut self) -> Result<Reply, String> {
         let begun = self.begun.take().ok_or("the end of a snapshot that did not begin")?;
         let whole = begun.whole.ok_or("the snapshot ended before its last piece")?;
-        let (digest, records) = (whole.digest, whole.records);
+        let (digest, leases, records) = (whole.digest, whole.leases, whole.records);
         if Some(whole.meta.applied) != begun.last {
             let (found, said) = (whole.meta.applied, begun.last);
             return Err(format!("the snapshot is of {found:?}, but began as one of {said:?}"));
         }
         let meta = whole.meta.state;
         let restored = R::spawn_blocking("restore snapshot", move || {
-            State::restore(meta, records.into_iter()).map_err(|error| error.to_string())
+            State::restore(meta, leases, records.into_iter()).map_err(|error| error.to_string())
         });
         let state = restored.await.map_err(|error| error.to_string())??;
         if state.digest() != digest {

@@ -13,13 +13,13 @@ use openraft::{EntryPayload, OptionalSend};
 use super::applied::Applied as AppliedIndex;
 use super::config::{self, Entry, LogId, Nothing, StoredMembership, TypeConfig};
 use super::snapshot::{Builder, Snapshot, SnapshotData, SnapshotMeta};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Changes, Checkpoint};
 use crate::codec::envelope;
 use crate::codec::log::fingerprint;
 use crate::runtime::channel::{Notify, watch as follow};
 use crate::runtime::{Observation, Runtime};
 use crate::state::{Applied, State, View};
-use crate::types::{LogPosition, RequestId, Revision};
+use crate::types::{Command, Envelope, LogPosition, RequestId, Response};
 
 /// One applied command.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ pub(super) struct Core {
     pub state: State,
     pub applied: Option<LogPosition>,
     pub membership: StoredMembership,
-    /// Records removed since the last checkpoint.
-    pub removed: Vec<Revision>,
+    /// Records removed and leases touched since the last checkpoint.
+    pub changes: Changes,
     /// Entries and payload bytes applied since the last checkpoint.
     pub entries_since: u64,
     pub bytes_since: u64,
@@ -139,7 +139,7 @@ impl<R: Runtime> Shared<R> {
                 return false;
             }
             let removal = core.state.remove_some(records);
-            core.removed.extend(removal.removed);
+            core.changes.removed.extend(removal.removed);
             core.removing = removal.more;
             (core.state.view(), removal.more)
         };
@@ -181,6 +181,8 @@ impl<R: Runtime> Machine<R> {
                 done.extend(applied);
             }
             core.removing |= core.state.compact_revision() != compact_revision;
+            let touched = core.state.take_touched_leases();
+            core.changes.leases.extend(touched);
             self.ring(&core);
             (core.state.view(), core.applied)
         };
@@ -241,6 +243,9 @@ fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<Appl
             if core.state.compact_revision() != compact_revision {
                 R::observe(Observation::Compacted { revision: core.state.compact_revision() });
             }
+            if R::observing() {
+                observe_tick::<R>(position, &decoded, &applied);
+            }
             core.bytes_since += proposal.0.len() as u64;
             done = Some(AppliedEntry { position, request_id, applied });
         }
@@ -248,6 +253,21 @@ fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<Appl
     core.applied = Some(position);
     core.entries_since += 1;
     (position, done)
+}
+
+fn observe_tick<R: Runtime>(position: LogPosition, envelope: &Envelope, applied: &Applied) {
+    if let (Command::LeaseTick(tick), Ok(Response::LeaseTick(response))) =
+        (&envelope.command, &applied.response)
+    {
+        let known = tick.renewed.iter().zip(&response.ttls).filter(|(_, ttl)| **ttl > 0);
+        R::observe(Observation::LeaseTicked {
+            index: position.index,
+            term: tick.term,
+            clock_ms: tick.clock_ms,
+            renewed: known.map(|(id, _)| *id).collect(),
+            expired: response.expired.clone(),
+        });
+    }
 }
 
 impl Core {
@@ -328,7 +348,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
             core.state = state;
             core.applied = Some(position);
             core.membership = meta.last_membership.clone();
-            core.removed.clear();
+            core.changes = Changes::default();
             (core.entries_since, core.bytes_since) = (0, 0);
             core.removing = false;
         }

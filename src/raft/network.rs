@@ -153,7 +153,7 @@ impl<R: Runtime> Client<R> {
         if reply != Reply::PieceTaken {
             return Err(unexpected(&reply));
         }
-        for piece in snapshot::chunks(&meta, view.digest(), view.records()) {
+        for piece in snapshot::chunks(&meta, view.digest(), view.lease_records(), view.records()) {
             let request = Request::SnapshotPiece(piece);
             let reply = self.call(Purpose::Snapshot, request, patience).await?;
             if reply != Reply::PieceTaken {

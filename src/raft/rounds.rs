@@ -1,16 +1,16 @@
 //! Read indexes, coalesced: one quorum round serves all reads that waited when it began. A read
 //! that arrives during a round waits for the next, because the round may have passed its moment.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::ReadPolicy;
 
 use super::engine::{Engine, Inner};
 use super::propose::ProposeError;
-use crate::codec::peer::{Purpose, Refusal, Reply, Request};
-use crate::runtime::channel::{Notify, oneshot};
+use super::queue::{Queue, answer_all};
+use crate::codec::peer::{Refusal, Reply, Request};
 use crate::runtime::{Instant, Observation, Runtime, timeout};
 
 /// Between attempts while no round succeeds.
@@ -21,37 +21,12 @@ type Answer = Result<Option<u64>, Refusal>;
 /// Reads that wait for a round on this member, as leader or as follower.
 pub(super) struct Rounds<R: Runtime> {
     /// Served by a quorum round of this member.
-    local: Queue,
+    local: Queue<(), Answer>,
     /// Served by asking the leader.
-    forwarded: Queue,
+    forwarded: Queue<(), Answer>,
     /// Numbers the reads, for checks.
     begun: AtomicU64,
     world: std::marker::PhantomData<R>,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: Mutex<Vec<oneshot::Sender<Answer>>>,
-    bell: Notify,
-}
-
-impl Queue {
-    fn join(&self) -> oneshot::Receiver<Answer> {
-        let (sender, receiver) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        self.bell.notify_one();
-        receiver
-    }
-
-    async fn take(&self) -> Vec<oneshot::Sender<Answer>> {
-        loop {
-            let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-            if !waiting.is_empty() {
-                return waiting;
-            }
-            self.bell.notified().await;
-        }
-    }
 }
 
 impl<R: Runtime> Rounds<R> {
@@ -88,8 +63,8 @@ impl<R: Runtime> Engine<R> {
         }
         loop {
             let receiver = match inner.leader() {
-                Some(leader) if leader == inner.local.member_id => Some(inner.rounds.local.join()),
-                Some(_) => Some(inner.rounds.forwarded.join()),
+                Some(leader) if leader == inner.local.member_id => Some(inner.rounds.local.join(())),
+                Some(_) => Some(inner.rounds.forwarded.join(())),
                 None => None,
             };
             if let Some(receiver) = receiver {
@@ -116,13 +91,13 @@ impl<R: Runtime> Engine<R> {
 impl<R: Runtime> Inner<R> {
     /// Joins the next local round; for reads that others forward here.
     pub async fn local_read_index(&self) -> Answer {
-        self.rounds.local.join().await.unwrap_or(Err(Refusal::Stopped))
+        self.rounds.local.join(()).await.unwrap_or(Err(Refusal::Stopped))
     }
 
     /// Runs local rounds for ever.
     pub async fn run_local_rounds(self: Arc<Self>) {
         loop {
-            let waiting = self.rounds.local.take().await;
+            let waiting = self.rounds.local.take(usize::MAX).await;
             let policy = if planted!(LeaseRead) { ReadPolicy::LeaseRead } else { ReadPolicy::ReadIndex };
             let round = self.raft.get_read_log_id(policy);
             let answer = match timeout::<R, _>(self.election, round).await {
@@ -130,32 +105,19 @@ impl<R: Runtime> Inner<R> {
                 Some(Err(error)) if error.fatal().is_some() => Err(Refusal::Stopped),
                 Some(Err(_)) | None => Err(Refusal::NotLeader),
             };
-            answer_all(waiting, answer);
+            answer_all(waiting, &answer);
         }
     }
 
     /// Asks the leader for rounds for ever.
     pub async fn run_forwarded_rounds(self: Arc<Self>) {
         loop {
-            let waiting = self.rounds.forwarded.take().await;
-            let answer = self.ask_leader().await;
-            answer_all(waiting, answer);
+            let waiting = self.rounds.forwarded.take(usize::MAX).await;
+            let answer = match self.ask_leader(Request::ReadIndex).await {
+                Some(Reply::ReadIndex(answer)) => answer,
+                _ => Err(Refusal::NotLeader),
+            };
+            answer_all(waiting, &answer);
         }
-    }
-
-    async fn ask_leader(&self) -> Answer {
-        let Some(leader) = self.leader() else { return Err(Refusal::NotLeader) };
-        let link = self.peers.link(leader, Purpose::Forward).map_err(|_| Refusal::NotLeader)?;
-        match link.call::<R>(Request::ReadIndex, self.election).await {
-            Ok(Reply::ReadIndex(answer)) => answer,
-            _ => Err(Refusal::NotLeader),
-        }
-    }
-}
-
-fn answer_all(waiting: Vec<oneshot::Sender<Answer>>, answer: Answer) {
-    for one in waiting {
-        // Whoever went away gave up at its deadline.
-        let _ = one.send(answer);
     }
 }

@@ -40,10 +40,10 @@ impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for Builder<R> {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         // The lock comes first: a snapshot installed meanwhile must not be overwritten by an older view.
         let mut checkpoint = self.shared.checkpoint.lock().await;
-        let (view, applied, meta, removed) = {
+        let (view, applied, meta, changes) = {
             let mut core = self.shared.core();
             (core.entries_since, core.bytes_since) = (0, 0);
-            (core.state.view(), core.applied, core.snapshot_meta(), std::mem::take(&mut core.removed))
+            (core.state.view(), core.applied, core.snapshot_meta(), std::mem::take(&mut core.changes))
         };
         let Some(position) = applied else {
             // Nothing was ever applied, so nothing needs to be saved.
@@ -54,7 +54,7 @@ impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for Builder<R> {
             self.shared.saved(position);
             return Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } });
         }
-        if let Err(error) = checkpoint.save(&view, position, membership, removed).await {
+        if let Err(error) = checkpoint.save(&view, position, membership, changes).await {
             R::crash(&format!("the checkpoint at log index {} failed: {error}", position.index));
         }
         self.shared.saved(position);

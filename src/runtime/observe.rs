@@ -3,7 +3,7 @@
 //!
 //! In simulation the world adds node, incarnation and true time to each observation.
 
-use crate::types::{LogPosition, Member, RequestId, Vote};
+use crate::types::{LeaseId, LogPosition, Member, RequestId, Vote};
 
 /// What a member is in its term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,13 +133,18 @@ pub enum Observation {
         /// The new compact revision.
         revision: i64,
     },
-    /// This member proposes, by itself, to revoke a lease whose time is over. Comes before the entry
-    /// can be applied anywhere; without it a check takes the revoke for a request nobody made.
-    LeaseExpired {
-        /// The proposal.
-        request_id: RequestId,
-        /// The lease.
-        lease: i64,
+    /// A step of the lease clock was applied; comes before the [`Observation::Applied`] of its entry.
+    LeaseTicked {
+        /// Its index in the log.
+        index: u64,
+        /// The term of the leader that made it.
+        term: u64,
+        /// What the clock shows after it, in milliseconds.
+        clock_ms: u64,
+        /// The leases it renewed.
+        renewed: Vec<LeaseId>,
+        /// The leases that ended, in order.
+        expired: Vec<LeaseId>,
     },
     /// A linearizable read begins: whatever is committed now it must see.
     ReadBegan {

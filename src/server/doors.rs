@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use etched_proto::etcdserverpb::cluster_server::ClusterServer;
+use etched_proto::etcdserverpb::lease_server::LeaseServer;
 use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use etched_proto::etcdserverpb::watch_server::WatchServer;
 use etched_proto::health::health_server::HealthServer;
@@ -16,6 +17,7 @@ use tower::Service;
 use super::cluster::Cluster;
 use super::health::Health;
 use super::kv;
+use super::lease::Lease;
 use super::maintenance::Maintenance;
 use super::plain_http;
 use super::status::{max_message_bytes, response_in_grpc_words};
@@ -28,6 +30,7 @@ pub(super) struct Doors<R: Runtime>(Arc<Services<R>>);
 
 struct Services<R: Runtime> {
     watch: WatchServer<Watch<R>>,
+    lease: LeaseServer<Lease<R>>,
     cluster: ClusterServer<Cluster<R>>,
     maintenance: MaintenanceServer<Maintenance<R>>,
     health: HealthServer<Health<R>>,
@@ -47,6 +50,7 @@ impl<R: Runtime> Doors<R> {
         let of = || node.clone();
         Doors(Arc::new(Services {
             watch: WatchServer::new(Watch(of())).max_decoding_message_size(max),
+            lease: LeaseServer::new(Lease(of())).max_decoding_message_size(max),
             cluster: ClusterServer::new(Cluster(of())).max_decoding_message_size(max),
             maintenance: MaintenanceServer::new(Maintenance(of())).max_decoding_message_size(max),
             health: HealthServer::new(Health(of())).max_decoding_message_size(max),
@@ -64,6 +68,7 @@ impl<R: Runtime> Doors<R> {
                 return Ok(kv::call(&services.node, request).await.unwrap_or_else(Status::into_http));
             }
             "etcdserverpb.Watch" => services.watch.clone().call(request).await?,
+            "etcdserverpb.Lease" => services.lease.clone().call(request).await?,
             "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,
             "grpc.health.v1.Health" => services.health.clone().call(request).await?,

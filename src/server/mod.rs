@@ -2,6 +2,7 @@
 //! `/health` and `/version`, on one port. Translation and limits only, no decisions.
 
 mod accept;
+mod alarm;
 mod client;
 mod cluster;
 mod context;
@@ -11,6 +12,7 @@ mod frames;
 mod health;
 mod hyper_io;
 mod kv;
+mod lease;
 mod maintenance;
 mod pieces;
 mod pings;

@@ -3,25 +3,20 @@
 //! One future drives both directions, and hyper polls it only while the client's window has room. So
 //! a client that sends without reading makes nothing grow here, and a lagging one lags in the hub.
 
-use std::pin::Pin;
-use std::time::Duration;
-
 use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::watch_request::RequestUnion;
 use futures_util::stream::unfold;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::alarm::Alarm;
 use super::context::{context, requires_leader};
 use super::status::{in_grpc_words, max_message_bytes, status};
 use super::streams::Outgoing;
 use super::translate;
 use crate::node::api::WatchOutput;
 use crate::node::{Node, WatchSession};
-use crate::runtime::{Either, Instant, Runtime, select};
+use crate::runtime::{Either, Runtime, select};
 use crate::types::Error;
-
-/// A stream that requires a leader ends after this many election time-outs without one (M1).
-const LEADERLESS_ELECTIONS: u32 = 3;
 
 /// The Watch service of one member.
 pub(super) struct Watch<R: Runtime>(pub Node<R>);
@@ -137,49 +132,4 @@ impl<R: Runtime> WatchStream<R> {
         self.pieces = translate::fragments(output, &header, max_message_bytes(&self.node)).into_iter();
         self.pieces.next().expect("there is always one piece")
     }
-}
-
-/// Why time can end a stream: the client's deadline, or no leader for too long.
-struct Alarm<R: Runtime> {
-    deadline: Option<Pin<Box<R::Sleep>>>,
-    /// The next look at whether there is a leader, if the client requires one.
-    next_look: Option<Pin<Box<R::Sleep>>>,
-    leaderless: u32,
-}
-
-impl<R: Runtime> Alarm<R> {
-    fn new(node: &Node<R>, deadline: Option<Instant>, requires_leader: bool) -> Self {
-        Alarm {
-            deadline: deadline.map(|deadline| Box::pin(R::sleep_until(deadline))),
-            next_look: requires_leader.then(|| Box::pin(R::sleep(look_interval(node)))),
-            leaderless: 0,
-        }
-    }
-
-    /// Completes when the stream must end. May be dropped and called again.
-    async fn rings(&mut self, node: &Node<R>) -> Error {
-        let deadline = async {
-            match &mut self.deadline {
-                Some(sleep) => sleep.as_mut().await,
-                None => std::future::pending().await,
-            }
-            Error::DeadlineExceeded
-        };
-        let leaderless = async {
-            let Some(sleep) = &mut self.next_look else { return std::future::pending().await };
-            while self.leaderless < LEADERLESS_ELECTIONS {
-                sleep.as_mut().await;
-                *sleep = Box::pin(R::sleep(look_interval(node)));
-                self.leaderless = if node.has_leader() { 0 } else { self.leaderless + 1 };
-            }
-            Error::NoLeader
-        };
-        match select(deadline, leaderless).await {
-            Either::First(error) | Either::Second(error) => error,
-        }
-    }
-}
-
-fn look_interval<R: Runtime>(node: &Node<R>) -> Duration {
-    Duration::from_millis(node.config().election_timeout_ms)
 }

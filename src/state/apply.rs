@@ -5,20 +5,27 @@ use super::machine::{Applied, State};
 use crate::mvcc::{Change, Write};
 use crate::types::{
     Command, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Envelope, Error, Event, KeyValue,
-    LeaseId, Member, PutRequest, PutResponse, RangeRequest, RangeResponse, Response, limits,
+    Member, PutRequest, PutResponse, RangeRequest, RangeResponse, Response, limits,
 };
 
 impl State {
     /// Applies one command. Total: it never panics on what a client or peer can send, and an error
     /// means that nothing changed.
     pub fn apply(&mut self, envelope: &Envelope) -> Applied {
-        let mut write = Write::default();
-        let response = self.execute(&envelope.command, &mut write);
-        let events = self.commit(write);
+        let (mut write, mut events) = (Write::default(), Vec::new());
+        let response = self.execute(&envelope.command, &mut write, &mut events);
+        events.extend(self.commit(write));
         Applied { response, revision: self.revision(), events }
     }
 
-    fn execute(&mut self, command: &Command, write: &mut Write) -> Result<Response, Error> {
+    /// What is left in `write` is committed after it; a command that commits by itself adds its
+    /// events.
+    fn execute(
+        &mut self,
+        command: &Command,
+        write: &mut Write,
+        events: &mut Vec<Event>,
+    ) -> Result<Response, Error> {
         match command {
             Command::Put(request) => {
                 self.check_put(request)?;
@@ -31,10 +38,11 @@ impl State {
             Command::Publish(member) => Ok(self.publish(member)),
             Command::LeaseGrant { id, ttl } => self.grant(*id, *ttl),
             Command::LeaseRevoke { id } => self.revoke(*id, write),
+            Command::LeaseTick(tick) => self.tick(tick, events),
         }
     }
 
-    fn commit(&mut self, write: Write) -> Vec<Event> {
+    pub(super) fn commit(&mut self, write: Write) -> Vec<Event> {
         self.store.commit(&write);
         for change in &write.changes {
             self.note(change);
@@ -121,21 +129,5 @@ impl State {
             self.accumulators.remove(digest::member(&before));
         }
         Response::Done
-    }
-
-    fn grant(&mut self, id: LeaseId, ttl: i64) -> Result<Response, Error> {
-        self.leases.grant(id, ttl)?;
-        self.accumulators.add(digest::lease(id, ttl));
-        Ok(Response::Done)
-    }
-
-    /// L4, W26: all keys of the lease in one revision, by key.
-    fn revoke(&mut self, id: LeaseId, write: &mut Write) -> Result<Response, Error> {
-        let lease = self.leases.revoke(id)?;
-        self.accumulators.remove(digest::lease(id, lease.ttl()));
-        for record in lease.keys() {
-            self.store.delete(write, record.key());
-        }
-        Ok(Response::Done)
     }
 }

@@ -1,14 +1,14 @@
 //! The digest of the replicated state.
 //!
-//! It is a sum (mod 2^128) of hashes over the newest record of each *live* key, the leases (id and
-//! TTL) and the members, plus a hash of the scalars: revision, compact revision, level and the
-//! event chain. The chain is a running hash over every event and compaction since the cluster's
+//! It is a sum (mod 2^128) of hashes over the newest record of each *live* key, the leases (id,
+//! TTL and deadline) and the members, plus a hash of the scalars: revision, compact revision, level,
+//! lease clock and its term, and the event chain. The chain is a running hash over every event and compaction since the cluster's
 //! first. So the history is covered by the chain and the present by the sum; a compaction changes
 //! only scalars, and neither part sees how far removal got.
 //!
 //! The hash is our own, fixed for ever, and not cryptographic: two lanes of multiply and mix.
 
-use crate::types::{Digest, KeyValue, Member};
+use crate::types::{Digest, KeyValue, LeaseRecord, Member};
 
 const SEEDS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
 const FACTORS: [u64; 2] = [0xff51_afd7_ed55_8ccd, 0xd6e8_feb8_6659_fd93];
@@ -71,6 +71,15 @@ impl Hasher {
     }
 }
 
+/// What the digest covers besides sum and chain.
+pub(super) struct Scalars {
+    pub revision: i64,
+    pub compact_revision: i64,
+    pub level: u32,
+    pub lease_clock: u64,
+    pub lease_term: u64,
+}
+
 /// The sum and the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Accumulators {
@@ -103,11 +112,13 @@ impl Accumulators {
     }
 
     /// The digest of the state with these accumulators.
-    pub fn whole(&self, revision: i64, compact_revision: i64, level: u32) -> Digest {
+    pub fn whole(&self, scalars: &Scalars) -> Digest {
         let mut hasher = Hasher::new(Kind::Whole);
-        hasher.number(revision);
-        hasher.number(compact_revision);
-        hasher.word(u64::from(level));
+        hasher.number(scalars.revision);
+        hasher.number(scalars.compact_revision);
+        hasher.word(u64::from(scalars.level));
+        hasher.word(scalars.lease_clock);
+        hasher.word(scalars.lease_term);
         hasher.digest(self.chain);
         self.sum.wrapping_add(hasher.finish())
     }
@@ -126,10 +137,12 @@ pub(super) fn record(record: &KeyValue) -> Digest {
     hasher.finish()
 }
 
-pub(super) fn lease(id: i64, ttl: i64) -> Digest {
+pub(super) fn lease(lease: &LeaseRecord) -> Digest {
     let mut hasher = Hasher::new(Kind::Lease);
-    hasher.number(id);
-    hasher.number(ttl);
+    hasher.number(lease.id);
+    hasher.number(lease.ttl);
+    // No deadline is 0: the clock's grace lies before the first.
+    hasher.word(lease.deadline.unwrap_or(0));
     hasher.finish()
 }
 
@@ -149,17 +162,21 @@ pub(super) fn member(member: &Member) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::{Accumulators, lease};
+    use super::{Accumulators, Scalars, lease};
+    use crate::types::LeaseRecord;
 
     /// Members of different builds compare digests: these values must never change.
     #[test]
     fn hash_is_fixed() {
-        assert_eq!(lease(1, 2), lease(1, 2));
-        assert_ne!(lease(1, 2), lease(2, 1));
-        assert_eq!(format!("{:032x}", lease(7, 60)), "117f3a16ccb32ef99c2c8de919193cde");
+        let of = |id, ttl, deadline| lease(&LeaseRecord { id, ttl, deadline });
+        assert_eq!(of(1, 2, None), of(1, 2, None));
+        assert_ne!(of(1, 2, None), of(2, 1, None));
+        assert_ne!(of(1, 2, None), of(1, 2, Some(1)));
+        assert_eq!(format!("{:032x}", of(7, 60, Some(60_050))), "57c38e2c2c5fb16f578578837fca4148");
+        let scalars = Scalars { revision: 1, compact_revision: -1, level: 1, lease_clock: 0, lease_term: 0 };
         assert_eq!(
-            format!("{:032x}", Accumulators::default().whole(1, -1, 1)),
-            "cd47e766ce470f56f02b6f18454599c5"
+            format!("{:032x}", Accumulators::default().whole(&scalars)),
+            "47fd147454aac2bf4d9d924a61df0449"
         );
     }
 }

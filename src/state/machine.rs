@@ -1,6 +1,6 @@
 //! The state and what surrounds `apply`.
 
-use super::digest::{self, Accumulators};
+use super::digest::{self, Accumulators, Scalars};
 use super::view::View;
 use crate::lease::Leases;
 use crate::members::Members;
@@ -16,6 +16,8 @@ pub struct State {
     pub(super) members: Members,
     pub(super) level: u32,
     pub(super) accumulators: Accumulators,
+    /// See [`State::take_touched_leases`].
+    pub(super) touched_leases: Vec<LeaseId>,
 }
 
 /// What one command did.
@@ -25,11 +27,11 @@ pub struct Applied {
     pub response: Result<Response, Error>,
     /// The store's revision after it (`header.revision`).
     pub revision: i64,
-    /// The changes in order, all of one revision.
+    /// The changes in order, by whole revisions: one, or one for each lease that a tick ended.
     pub events: Vec<Event>,
 }
 
-/// All of the state but its records.
+/// All of the state but its records and leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateMeta {
     /// The newest revision, 1 in an empty store.
@@ -38,8 +40,10 @@ pub struct StateMeta {
     pub compact_revision: i64,
     /// Level of the replicated state machine.
     pub level: u32,
-    /// Id and granted TTL in seconds of each lease, by id. Attachments are in the records.
-    pub leases: Vec<(LeaseId, i64)>,
+    /// What the lease clock shows, in milliseconds.
+    pub lease_clock: u64,
+    /// The term of its last tick.
+    pub lease_term: u64,
     /// The members, by id.
     pub members: Vec<Member>,
     /// Sum over live records, leases and members.
@@ -63,6 +67,7 @@ impl State {
             members: Members::default(),
             level: limits::MIN_LEVEL,
             accumulators: Accumulators::default(),
+            touched_leases: Vec::new(),
         }
     }
 
@@ -99,7 +104,17 @@ impl State {
     /// Fingerprint of the replicated state (see `state/digest.rs`): equal on all members that have
     /// applied the same log, whatever their compaction has removed.
     pub fn digest(&self) -> Digest {
-        self.accumulators.whole(self.revision(), self.compact_revision(), self.level)
+        self.accumulators.whole(&self.scalars())
+    }
+
+    fn scalars(&self) -> Scalars {
+        Scalars {
+            revision: self.revision(),
+            compact_revision: self.compact_revision(),
+            level: self.level,
+            lease_clock: self.leases.clock(),
+            lease_term: self.leases.term(),
+        }
     }
 
     /// The same from scratch, except the chain, which has no other source. Walks everything.
@@ -107,12 +122,12 @@ impl State {
         let records = self.store.all_live().map(digest::record);
         let sum = records.fold(self.sum_beside_records(), Digest::wrapping_add);
         let chain = self.accumulators.chain;
-        Accumulators { sum, chain }.whole(self.revision(), self.compact_revision(), self.level)
+        Accumulators { sum, chain }.whole(&self.scalars())
     }
 
     /// The part of the digest's sum that is not records.
     pub(super) fn sum_beside_records(&self) -> Digest {
-        let leases = self.leases.iter().map(|(id, lease)| digest::lease(id, lease.ttl()));
+        let leases = self.leases.records().map(|lease| digest::lease(&lease));
         let members = self.members.iter().map(digest::member);
         leases.chain(members).fold(0, Digest::wrapping_add)
     }
@@ -122,13 +137,14 @@ impl State {
         self.store.remove_some(budget)
     }
 
-    /// All but the records.
+    /// All but the records and leases.
     pub fn meta(&self) -> StateMeta {
         StateMeta {
             revision: self.revision(),
             compact_revision: self.compact_revision(),
             level: self.level,
-            leases: self.leases.iter().map(|(id, lease)| (id, lease.ttl())).collect(),
+            lease_clock: self.leases.clock(),
+            lease_term: self.leases.term(),
             members: self.members(),
             sum: self.accumulators.sum,
             chain: self.accumulators.chain,

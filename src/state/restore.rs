@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::digest::{self, Accumulators};
 use super::machine::{State, StateMeta};
+use crate::lease::Leases;
 use crate::mvcc::{BadHistory, Store};
-use crate::types::{Digest, KeyValue, LeaseId, Revision, limits};
+use crate::types::{Digest, KeyValue, LeaseId, LeaseRecord, Revision, limits};
 
 /// Why stored bytes are no state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,15 +63,18 @@ impl std::error::Error for RestoreError {}
 impl State {
     /// Builds the state from its parts, records in revision order. Records that were logically gone
     /// already may be among them: removal will find and report them again.
-    pub fn restore(meta: StateMeta, records: impl Iterator<Item = KeyValue>) -> Result<State, RestoreError> {
+    pub fn restore(
+        meta: StateMeta,
+        leases: impl IntoIterator<Item = LeaseRecord>,
+        records: impl Iterator<Item = KeyValue>,
+    ) -> Result<State, RestoreError> {
         let mut state = State::new();
         state.level = meta.level;
         if !(limits::MIN_LEVEL..=limits::MAX_LEVEL).contains(&meta.level) {
             return Err(RestoreError::Level(meta.level));
         }
-        for (id, ttl) in meta.leases {
-            state.leases.grant(id, ttl).map_err(|_| RestoreError::Entry(id))?;
-        }
+        state.leases =
+            Leases::restore(meta.lease_clock, meta.lease_term, leases).map_err(RestoreError::Entry)?;
         for member in meta.members {
             let id = member.id;
             if state.members.publish(member).is_some() {

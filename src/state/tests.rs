@@ -8,6 +8,7 @@ use crate::types::{
 
 mod compaction;
 mod kv;
+mod leases;
 mod random;
 mod restore;
 mod txn;

@@ -7,7 +7,7 @@ use super::txn::is_read_only;
 use crate::lease::Leases;
 use crate::mvcc::{HashKv, Write};
 use crate::types::{
-    Digest, Error, Event, KeyValue, Member, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    Digest, Error, Event, KeyValue, LeaseRecord, Member, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
 
 /// An immutable copy of the state. A clone copies one pointer. Dropping the last clone of an old
@@ -86,7 +86,12 @@ impl View {
         self.0.store.held(from_main).cloned()
     }
 
-    /// All but the records.
+    /// All leases, by id.
+    pub fn lease_records(&self) -> impl Iterator<Item = LeaseRecord> {
+        self.0.leases.records()
+    }
+
+    /// All but the records and leases.
     pub fn meta(&self) -> StateMeta {
         self.0.meta()
     }

@@ -1,6 +1,6 @@
 //! What goes through the log.
 
-use super::{CompactionRequest, DeleteRangeRequest, Member, PutRequest, TxnRequest};
+use super::{CompactionRequest, DeleteRangeRequest, LeaseId, Member, PutRequest, TxnRequest};
 
 /// Names one proposal for ever: the member that took it, that member's start, and a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,4 +51,17 @@ pub enum Command {
         /// The id.
         id: i64,
     },
+    /// The leader moves the lease clock: settles grants, renews, and ends what is due.
+    LeaseTick(LeaseTick),
+}
+
+/// One step of the replicated lease clock, made by a leader only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseTick {
+    /// The term in which the maker leads; refused once a tick of a later term was applied.
+    pub term: u64,
+    /// What the clock shows from here on, in milliseconds; it never goes back.
+    pub clock_ms: u64,
+    /// Leases kept alive since the last tick, bounded by `limits::MAX_TICK_RENEWALS`.
+    pub renewed: Vec<LeaseId>,
 }

@@ -31,6 +31,19 @@ pub const COMPACTION_BATCH_LIMIT: usize = 1000;
 pub const COMPACTION_SLEEP_MS: u64 = 10;
 /// Bytes that the answers of reads may take in memory on one member, over all requests.
 pub const READ_BUDGET_BYTES: usize = 256 * 1024 * 1024;
+/// Longest TTL of a lease in seconds (L2).
+pub const MAX_LEASE_TTL_S: i64 = 9_000_000_000;
+/// Added to each deadline, in milliseconds: a client counts from when it hears of a grant or a
+/// renewal, which is a commit later than the clock that the deadline was computed from.
+pub const LEASE_GRACE_MS: u64 = 50;
+/// Leases renewed by one entry.
+pub const MAX_TICK_RENEWALS: usize = 4096;
+/// Leases ended by one entry, so that an avalanche of expiries leaves room for other entries.
+pub const MAX_TICK_EXPIRIES: usize = 500;
+/// Keys after whose removal an entry ends no further lease. One lease's keys always go together.
+pub const MAX_TICK_EXPIRED_KEYS: usize = 1000;
+/// Keep-alives of one stream that are being served; then its client is held back.
+pub const MAX_STREAM_KEEP_ALIVES: usize = 1024;
 /// The newest level of the replicated state machine that this build understands.
 pub const MAX_LEVEL: u32 = 1;
 /// The oldest level of the replicated state machine that this build understands.
@@ -43,6 +56,12 @@ pub const fn request_timeout_ms(election_timeout_ms: u64) -> u64 {
     5000 + 2 * election_timeout_ms
 }
 
+/// The least TTL of a lease, in seconds: 1.5 election time-outs, rounded up (L3).
+pub const fn min_lease_ttl_s(election_timeout_ms: u64) -> i64 {
+    (election_timeout_ms * 3).div_ceil(2000).cast_signed()
+}
+
+const _: () = assert!(min_lease_ttl_s(ELECTION_TIMEOUT_MS) == 2);
 const _: () = assert!(ELECTION_TIMEOUT_MS >= MIN_ELECTION_HEARTBEATS * HEARTBEAT_INTERVAL_MS);
 const _: () = assert!(MAX_REQUEST_BYTES <= u32::MAX as usize);
 const _: () = assert!(MIN_LEVEL <= MAX_LEVEL);

@@ -6,15 +6,17 @@
 mod command;
 mod error;
 mod key_value;
+mod lease;
 pub mod limits;
 mod log;
 mod member;
 mod request;
 mod response;
 
-pub use command::{Command, Envelope, RequestId};
+pub use command::{Command, Envelope, LeaseTick, RequestId};
 pub use error::{Code, Error};
 pub use key_value::{ByKey, Event, KeyRange, KeyValue, KeyValueFields, Revision};
+pub use lease::LeaseRecord;
 pub use log::{LogEntry, LogPosition, Payload, Vote};
 pub use member::Member;
 pub use request::{
@@ -22,7 +24,8 @@ pub use request::{
     RequestOp, SortOrder, SortTarget, TxnRequest,
 };
 pub use response::{
-    CompactionResponse, DeleteRangeResponse, PutResponse, RangeResponse, Response, ResponseOp, TxnResponse,
+    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseTickResponse, LeaseTimeToLiveResponse,
+    PutResponse, RangeResponse, Response, ResponseOp, TxnResponse,
 };
 
 /// A lease's id; 0 means no lease.

@@ -1,7 +1,9 @@
 //! What the store answers. Headers (ids, term) are added by the doors; the revision is part of the
 //! answer because only the store knows it.
 
-use super::KeyValue;
+use bytes::Bytes;
+
+use super::{KeyValue, LeaseId};
 
 /// KV.Range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +63,35 @@ pub struct TxnResponse {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompactionResponse {}
 
+/// A step of the lease clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseTickResponse {
+    /// For each lease that it was to renew the granted TTL in seconds, 0 for one that does not exist.
+    pub ttls: Vec<i64>,
+    /// The leases that ended, in order.
+    pub expired: Vec<LeaseId>,
+}
+
+/// Lease.LeaseGrant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeaseGrantResponse {
+    /// The lease.
+    pub id: LeaseId,
+    /// Its TTL in seconds, raised to the least one (L3).
+    pub ttl: i64,
+}
+
+/// Lease.LeaseTimeToLive of a lease that exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseTimeToLiveResponse {
+    /// Whole seconds left.
+    pub ttl: i64,
+    /// Granted seconds.
+    pub granted_ttl: i64,
+    /// The attached keys by key, if asked for.
+    pub keys: Vec<Bytes>,
+}
+
 /// The result of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -74,6 +105,8 @@ pub enum Response {
     Txn(TxnResponse),
     /// Answer of a compaction.
     Compaction(CompactionResponse),
+    /// Answer of a step of the lease clock.
+    LeaseTick(LeaseTickResponse),
     /// A command whose only news is that it was applied.
     Done,
 }

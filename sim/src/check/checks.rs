@@ -71,8 +71,8 @@ impl Checks {
         }
         match observation {
             Observation::Proposed { request_id, trace } => self.history.proposed(*request_id, *trace),
-            Observation::LeaseExpired { request_id, lease } => {
-                self.history.lease_expired(*request_id, *lease);
+            Observation::LeaseTicked { index, expired, .. } => {
+                self.history.leases_expired(*index, expired);
                 Ok(())
             }
             Observation::Applied { position, request_id, revision, .. } => {

@@ -66,8 +66,8 @@ struct Returned {
 #[derive(Debug)]
 enum Origin {
     Client(OpId),
-    /// A member itself; the lease if it revokes an expired one.
-    Server(Option<i64>),
+    /// A member itself.
+    Server,
 }
 
 /// The checker; see the head of this file.
@@ -78,6 +78,8 @@ pub struct History {
     finished: BTreeSet<OpId>,
     proposed: BTreeMap<RequestId, Origin>,
     applied: BTreeSet<RequestId>,
+    /// Leases that an entry ends, by its index.
+    expired: BTreeMap<u64, Vec<i64>>,
     returned: Returned,
     next_index: u64,
     replayed: u64,
@@ -104,20 +106,23 @@ impl History {
     /// A member gave a request its id.
     pub fn proposed(&mut self, request_id: RequestId, trace: Option<u64>) -> Checked {
         let origin = match trace {
-            None => Origin::Server(None),
+            None => Origin::Server,
             Some(op) if self.calls.contains_key(&op) || self.finished.contains(&op) => Origin::Client(op),
             Some(op) => {
                 violation!("answer", "{request_id:?} was proposed for operation {op}, which nobody called")
             }
         };
-        // A revoke of an expired lease may have been announced before.
-        self.proposed.entry(request_id).or_insert(origin);
+        self.proposed.insert(request_id, origin);
         Ok(())
     }
 
-    /// A member proposes by itself to revoke a lease whose time is over.
-    pub fn lease_expired(&mut self, request_id: RequestId, lease: i64) {
-        self.proposed.insert(request_id, Origin::Server(Some(lease)));
+    /// A member says that the entry at `index`, which it is about to apply, ends `leases` in this
+    /// order. What that does to the store is the model's to say; whether it was right, the lease
+    /// checks'.
+    pub fn leases_expired(&mut self, index: u64, leases: &[i64]) {
+        if index >= self.next_index {
+            self.expired.insert(index, leases.to_vec());
+        }
     }
 
     /// A member applied an entry; each index counts the first time.
@@ -132,8 +137,9 @@ impl History {
         }
         self.next_index = position.index + 1;
         self.replayed += 1;
+        let expired = self.expired.remove(&position.index).unwrap_or_default();
         if let Some(request_id) = request_id {
-            self.replay(position, request_id)?;
+            self.replay(position, request_id, &expired)?;
         }
         if self.model.revision() != revision {
             violation!(
@@ -145,20 +151,13 @@ impl History {
         Ok(())
     }
 
-    fn replay(&mut self, position: LogPosition, request_id: RequestId) -> Checked {
+    fn replay(&mut self, position: LogPosition, request_id: RequestId, expired: &[i64]) -> Checked {
         if !self.applied.insert(request_id) {
             violation!("duplicate-apply", "{request_id:?} was applied again at {position:?}");
         }
         let op = match self.proposed.get(&request_id) {
             None => violation!("answer", "{position:?} holds {request_id:?}, which nobody proposed"),
-            Some(Origin::Server(None)) => return Ok(()),
-            Some(Origin::Server(Some(lease))) => {
-                self.server_made_changes = true;
-                // Revoked by a client meanwhile: then there is nothing to do.
-                let revoke = Request::LeaseRevoke(pb::LeaseRevokeRequest { id: *lease });
-                let _ = self.model.apply(&revoke);
-                return Ok(());
-            }
+            Some(Origin::Server) => return self.expire(position, expired),
             Some(Origin::Client(op)) => *op,
         };
         let Some(call) = self.calls.get_mut(&op).filter(|call| call.applied.is_none()) else {
@@ -176,6 +175,16 @@ impl History {
         let before = self.model.revision();
         let answer = self.model.apply(&call.request).map(Response::normalized);
         call.applied = Some(Applied { position, answer, wrote: self.model.revision() != before });
+        Ok(())
+    }
+
+    fn expire(&mut self, position: LogPosition, expired: &[i64]) -> Checked {
+        for id in expired {
+            self.server_made_changes = true;
+            if self.model.apply(&Request::LeaseRevoke(pb::LeaseRevokeRequest { id: *id })).is_err() {
+                violation!("lease-atomic", "{position:?} ends lease {id}, which does not exist");
+            }
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use etched::checkpoint::{Checkpoint, CheckpointError, DIRECTORY, FILE, Loaded, read_rows};
+use etched::checkpoint::{Changes, Checkpoint, CheckpointError, DIRECTORY, FILE, Loaded, read_rows};
 use etched::runtime::memory::{Memory, MemoryDisk};
 use etched::runtime::{Disk, OpenMode};
 use etched::types::{Digest, LogPosition, Revision};
@@ -68,7 +68,8 @@ async fn make(disk: &MemoryDisk, input: &mut Input<'_>) -> Saved {
             applied.index += 1;
         }
         removed.extend(store.state.remove_some(input.below(32)).removed);
-        let gone = std::mem::take(&mut removed);
+        let leases = store.state.take_touched_leases().into_iter().collect();
+        let gone = Changes { removed: std::mem::take(&mut removed), leases };
         let membership = Bytes::from_static(b"members");
         checkpoint.save(&store.state.view(), applied, membership, gone).await.expect("the disk is good");
         saved.insert(applied.index, store.state.digest());

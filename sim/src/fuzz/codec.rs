@@ -134,12 +134,13 @@ fn comes_back(snapshot: &snapshot::Snapshot) {
     let mut receiver = snapshot::Receiver::default();
     let records = snapshot.records.iter().cloned();
     let mut whole = None;
-    for chunk in snapshot::chunks(&snapshot.meta, snapshot.digest, records) {
+    let leases = snapshot.leases.iter().copied();
+    for chunk in snapshot::chunks(&snapshot.meta, snapshot.digest, leases.clone(), records) {
         whole = receiver.chunk(&chunk).expect("own chunks are good");
     }
     assert_eq!(whole.as_ref(), Some(snapshot));
     // Parts that never belonged together are refused, or make a state that agrees with itself.
-    if let Ok(state) = State::restore(snapshot.meta.state.clone(), snapshot.records.iter().cloned()) {
+    if let Ok(state) = State::restore(snapshot.meta.state.clone(), leases, snapshot.records.iter().cloned()) {
         assert_eq!(state.digest(), state.recompute_digest());
     }
 }

@@ -164,15 +164,16 @@ fn through_a_snapshot(state: &State, as_checkpoint: bool) -> State {
     let whole = meta::Meta { applied, membership: Bytes::new(), state: view.meta(), rows: 0 };
     let restored = if as_checkpoint {
         let whole = meta::decode(&meta::encode(&whole)).expect("own bytes are good");
-        State::restore(whole.state, view.held(0)).expect("own parts are good")
+        State::restore(whole.state, view.lease_records(), view.held(0)).expect("own parts are good")
     } else {
         let mut receiver = snapshot::Receiver::default();
         let mut received = None;
-        for chunk in snapshot::chunks(&whole, view.digest(), view.records()) {
+        for chunk in snapshot::chunks(&whole, view.digest(), view.lease_records(), view.records()) {
             received = receiver.chunk(&chunk).expect("own chunks are good");
         }
         let received = received.expect("the end came");
-        State::restore(received.meta.state, received.records.into_iter()).expect("own parts are good")
+        State::restore(received.meta.state, received.leases, received.records.into_iter())
+            .expect("own parts are good")
     };
     assert_eq!((restored.digest(), restored.meta()), (state.digest(), state.meta()));
     sound(&restored);

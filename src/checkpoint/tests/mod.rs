@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::runtime::memory::{Crashed, Loss, Memory, MemoryDisk, draw, run};
 use crate::types::{
-    Command, CompactionRequest, DeleteRangeRequest, Digest, Envelope, KeyRange, PutRequest, RequestId,
+    Command, CompactionRequest, DeleteRangeRequest, Digest, Envelope, KeyRange, LeaseTick, PutRequest,
+    RequestId,
 };
 
 use super::*;
@@ -13,21 +14,21 @@ use super::*;
 struct Member {
     state: State,
     applied: LogPosition,
-    removed: Vec<Revision>,
+    changes: Changes,
 }
 
 impl Member {
     fn new() -> Self {
-        Member { state: State::new(), applied: LogPosition::default(), removed: Vec::new() }
+        Member { state: State::new(), applied: LogPosition::default(), changes: Changes::default() }
     }
 
     fn from(loaded: Loaded) -> Self {
-        Member { state: loaded.state, applied: loaded.applied, removed: Vec::new() }
+        Member { state: loaded.state, applied: loaded.applied, changes: Changes::default() }
     }
 
     fn step(&mut self, random: &mut u64) {
         let key = Bytes::from(format!("key-{}", draw(random) % 20));
-        let command = match draw(random) % 12 {
+        let command = match draw(random) % 14 {
             0..8 => {
                 let value = Bytes::from(vec![b'v'; (draw(random) % 300) as usize]);
                 Command::Put(PutRequest { key, value, ..PutRequest::default() })
@@ -35,7 +36,13 @@ impl Member {
             8 | 9 => {
                 Command::DeleteRange(DeleteRangeRequest { range: KeyRange::single(key), prev_kv: false })
             }
-            10 => Command::LeaseGrant { id: (draw(random) % 1000) as i64 + 1, ttl: 60 },
+            10 => Command::LeaseGrant { id: (draw(random) % 1000) as i64 - 500, ttl: 60 },
+            11 => Command::LeaseRevoke { id: (draw(random) % 1000) as i64 - 500 },
+            12 => Command::LeaseTick(LeaseTick {
+                term: 1,
+                clock_ms: self.state.leases().clock() + draw(random) % 20_000,
+                renewed: self.state.leases().iter().map(|(id, _)| id).take(3).collect(),
+            }),
             _ => {
                 let revision = (draw(random) % self.state.revision() as u64) as i64 + 1;
                 Command::Compaction(CompactionRequest { revision, physical: false })
@@ -44,14 +51,15 @@ impl Member {
         let request_id = RequestId::default();
         self.applied.index += 1;
         let _ = self.state.apply(&Envelope { request_id, client: None, command });
+        self.changes.leases.extend(self.state.take_touched_leases());
         if draw(random).is_multiple_of(2) {
-            self.removed.extend(self.state.remove_some((draw(random) % 20) as usize).removed);
+            self.changes.removed.extend(self.state.remove_some((draw(random) % 20) as usize).removed);
         }
     }
 
     async fn save(&mut self, checkpoint: &mut Checkpoint<Memory>) -> Result<(), CheckpointError> {
-        let removed = std::mem::take(&mut self.removed);
-        checkpoint.save(&self.state.view(), self.applied, membership(self.applied), removed).await
+        let changes = std::mem::take(&mut self.changes);
+        checkpoint.save(&self.state.view(), self.applied, membership(self.applied), changes).await
     }
 }
 
@@ -120,7 +128,7 @@ fn rows_that_were_removed_are_gone_from_the_file() {
     assert_eq!(again.state.view().held(0).count(), held);
     loop {
         let removal = again.state.remove_some(100);
-        again.removed.extend(removal.removed);
+        again.changes.removed.extend(removal.removed);
         if !removal.more {
             break;
         }
@@ -169,7 +177,7 @@ fn live(disk: &MemoryDisk, allowed: &Arc<Mutex<Allowed>>, random: &mut u64, step
             (0..draw(random) % 50 + 1).for_each(|_| member.step(random));
             allowed.lock().unwrap().under_way = Some((member.applied, member.state.digest()));
             let saved = if save == 3 {
-                member.removed.clear();
+                member.changes = Changes::default();
                 checkpoint.replace(&member.state.view(), member.applied, Bytes::new()).await
             } else {
                 member.save(&mut checkpoint).await

@@ -1,4 +1,4 @@
-//! The checkpoint's meta row, then its records in revision order.
+//! The checkpoint's meta row, then its leases by id, then its records in revision order.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::checkpoint::{DIRECTORY, FILE, Row, read_rows};
 use crate::codec::membership as memberships;
 use crate::codec::meta::Meta;
 use crate::os::{OverlayFile, is_locked};
-use crate::types::KeyValue;
+use crate::types::{KeyValue, LeaseRecord};
 
 /// Writes the rows below `directory`: a data directory, or its `checkpoint` folder.
 pub(super) fn dump<W: Write>(directory: &Path, lines: &mut Lines<W>) -> Result<(), DumpError> {
@@ -43,6 +43,9 @@ fn put<W: Write>(lines: &mut Lines<W>, row: Row) -> std::io::Result<()> {
     match row {
         Row::Meta(meta) => lines.put(&meta_line(&meta)),
         Row::Record { record, counts } => lines.put(&record_line(&record, counts)),
+        Row::Lease(LeaseRecord { id, ttl, deadline }) => {
+            lines.put(&json!({ "kind": "lease", "id": id, "ttl": ttl, "deadline_ms": deadline }))
+        }
         Row::Damaged(error) => {
             lines.damage(&json!({ "kind": "damage", "file": FILE, "why": error.to_string() }))
         }
@@ -61,7 +64,8 @@ fn meta_line(meta: &Meta) -> Value {
         "revision": state.revision,
         "compact_revision": state.compact_revision,
         "level": state.level,
-        "leases": state.leases.iter().map(|(id, ttl)| json!({ "id": id, "ttl": ttl })).collect::<Vec<_>>(),
+        "lease_clock_ms": state.lease_clock,
+        "lease_term": state.lease_term,
         "members": state.members.iter().map(member).collect::<Vec<_>>(),
         "membership": voters,
         "records": meta.rows,

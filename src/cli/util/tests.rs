@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::*;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Changes, Checkpoint};
 use crate::codec::{envelope, membership};
 use crate::os::{OsDisk, OsRuntime};
 use crate::state::State;
@@ -145,7 +145,10 @@ fn the_checkpoint_is_told_row_by_row_and_left_alone() {
         let disk = OsDisk::open(&root, false).expect("open");
         let (mut checkpoint, _) = Checkpoint::<OsRuntime>::open(disk).await.expect("open");
         let voters = membership::Membership { configs: vec![[0xab].into()], ..Default::default() };
-        checkpoint.save(&state.view(), at(7), membership::encode(&voters), Vec::new()).await.expect("saved");
+        checkpoint
+            .save(&state.view(), at(7), membership::encode(&voters), Changes::default())
+            .await
+            .expect("saved");
     });
     let file = root.join("checkpoint").join(crate::checkpoint::FILE);
     let before = std::fs::read(&file).expect("the file");

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::codec::membership::Membership;
 use crate::types::{
-    Command, Compare, CompareTarget, DeleteRangeRequest, Envelope, KeyRange, LogPosition, Member, PutRequest,
-    RangeRequest, RequestOp, TxnRequest, Vote,
+    Command, Compare, CompareTarget, DeleteRangeRequest, Envelope, KeyRange, LeaseTick, LogPosition, Member,
+    PutRequest, RangeRequest, RequestOp, TxnRequest, Vote,
 };
 
 pub(super) fn bytes(bytes: &[u8]) -> Value {
@@ -69,6 +69,9 @@ fn command(command: &Command) -> Value {
         Command::Publish(published) => json!({ "publish": member(published) }),
         Command::LeaseGrant { id, ttl } => json!({ "lease_grant": { "id": id, "ttl": ttl } }),
         Command::LeaseRevoke { id } => json!({ "lease_revoke": { "id": id } }),
+        Command::LeaseTick(LeaseTick { term, clock_ms, renewed }) => {
+            json!({ "lease_tick": { "term": term, "clock_ms": clock_ms, "renewed": renewed } })
+        }
     }
 }
 

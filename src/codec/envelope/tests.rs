@@ -53,6 +53,7 @@ fn all_commands() -> Vec<Command> {
         }),
         Command::LeaseGrant { id: 5, ttl: 60 },
         Command::LeaseRevoke { id: 5 },
+        Command::LeaseTick(LeaseTick { term: 3, clock_ms: 250, renewed: vec![5, -5] }),
     ]
 }
 
@@ -125,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(which in 0usize..8, at: prop::sample::Index, byte: u8, tail: Vec<u8>) {
+    fn noise_never_panics(which in 0usize..9, at: prop::sample::Index, byte: u8, tail: Vec<u8>) {
         let mut bytes = encode(&envelope(all_commands().swap_remove(which))).to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;

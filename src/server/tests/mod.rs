@@ -1,6 +1,7 @@
 //! The doors of whole members over real sockets, seen with the generated clients.
 
 mod kubernetes;
+mod lease;
 mod pings;
 mod plain;
 mod ranges;

@@ -1,7 +1,6 @@
 //! Requests with one answer: the way there and back, refusals by code and text, metadata.
 
 use etched_proto::etcdserverpb::cluster_client::ClusterClient;
-use etched_proto::etcdserverpb::lease_client::LeaseClient;
 use etched_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use etched_proto::etcdserverpb::request_op::Request as Op;
 use etched_proto::etcdserverpb::response_op::Response as Answer;
@@ -222,14 +221,16 @@ fn what_is_not_offered() {
         let member = Member::start("not-offered", 1).await;
         let channel = member.channel().await;
         let unimplemented = |text: &str| told(Code::Unimplemented, text);
-        let leases = LeaseClient::new(channel.clone()).lease_leases(pb::LeaseLeasesRequest {}).await;
-        assert_eq!(refusal(leases), unimplemented("unknown service etcdserverpb.Lease"));
         let mut client = tonic::client::Grpc::new(channel);
         client.ready().await.expect("ready");
         let path = http::uri::PathAndQuery::from_static("/etcdserverpb.KV/Frobnicate");
         let codec = tonic_prost::ProstCodec::<pb::PutRequest, pb::PutResponse>::default();
-        let answer = client.unary(Request::new(put("a", "1")), path, codec).await;
+        let answer = client.unary(Request::new(put("a", "1")), path, codec.clone()).await;
         assert_eq!(refusal(answer), unimplemented("unknown method Frobnicate for service etcdserverpb.KV"));
+        client.ready().await.expect("ready");
+        let path = http::uri::PathAndQuery::from_static("/etcdserverpb.Frobnicator/Do");
+        let answer = client.unary(Request::new(put("a", "1")), path, codec).await;
+        assert_eq!(refusal(answer), unimplemented("unknown service etcdserverpb.Frobnicator"));
         member.stop().await;
     });
 }

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::{all_at, apply, delete_request, put_request};
 use crate::state::{Applied, State};
-use crate::types::{Command, CompactionRequest, Event, KeyValue, Member, PutRequest, RequestOp, TxnRequest};
+use crate::types::{
+    Command, CompactionRequest, Event, KeyValue, LeaseTick, Member, PutRequest, RequestOp, TxnRequest,
+};
 
 /// What the map was after each revision, and every event.
 #[derive(Default)]
@@ -107,12 +109,17 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         2 => Just(Command::LeaseGrant { id: 3, ttl: 9 }),
         1 => Just(Command::LeaseRevoke { id: 3 }),
+        3 => (1..3_u64, 0..20_000_u64, any::<bool>()).prop_map(|(term, clock_ms, renew)| {
+            let renewed = if renew { vec![3] } else { vec![] };
+            Command::LeaseTick(LeaseTick { term, clock_ms, renewed })
+        }),
         1 => (1..3_u64).prop_map(|id| Command::Publish(Member { id, ..Member::default() })),
     ]
 }
 
 fn restored(state: &State, records: Vec<KeyValue>) -> State {
-    State::restore(state.meta(), records.into_iter()).expect("own parts are valid")
+    State::restore(state.meta(), state.view().lease_records().collect::<Vec<_>>(), records.into_iter())
+        .expect("own parts are valid")
 }
 
 fn check_equal(left: &State, right: &State) {

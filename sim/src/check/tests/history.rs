@@ -270,7 +270,7 @@ fn an_expired_lease_takes_its_keys() {
     let Request::Put(put) = put("1") else { unreachable!() };
     script.run(Request::Put(pb::PutRequest { lease: 7, ..put }));
     let mut history = History::default();
-    history.lease_expired(request_id(99), 7);
+    history.leases_expired(2, &[7]);
     for told in &script.told {
         match told.clone() {
             Told::Call(op, client, request) => history.call(op, client, request),

@@ -1,0 +1,174 @@
+//! The keeper of leases: while this member leads, it moves the replicated lease clock by ticks.
+//!
+//! A tick carries what the clock shows by this member's monotonic clock and the keep-alives that
+//! wait. Applying it settles new grants, renews, and ends what is due. One is in flight at a time:
+//! - at once for keep-alives, which are answered when it is applied, and so are durable;
+//! - soon after a grant, and when a lease is due;
+//! - every 250 ms while other entries are logged, every second when none is: what passed since the
+//!   last tick is lost with the leader, and lengthens leases;
+//! - none without leases.
+//!
+//! A new leader first applies all that was committed before it, then lets the clock run from where
+//! the last tick left it. So the clock stands still while nobody leads, and no lease is shortened.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::super::Node;
+use super::super::api::RequestContext;
+use crate::codec::peer::Refusal;
+use crate::lease::Leases;
+use crate::raft::{LeaseClock, Renewals};
+use crate::runtime::{Either, Instant, Runtime, select};
+use crate::types::{Command, Error, LeaseTick, Response};
+
+/// Between ticks while other entries are logged.
+const BUSY: Duration = Duration::from_millis(250);
+/// Between ticks while none are.
+const IDLE: Duration = Duration::from_secs(1);
+/// Between ticks that settle grants or end leases.
+const SOON: Duration = Duration::from_millis(100);
+/// Between attempts when Raft does not take a proposal.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// Keeps leases whenever this member leads, until it stops.
+pub(in crate::node) async fn keep<R: Runtime>(node: Node<R>) {
+    let engine = &node.inner.engine;
+    let keeping = async {
+        loop {
+            let term = wait_to_lead(&node).await;
+            select(engine.deposed(term), reign(&node, term)).await;
+            engine.show_lease_clock(None);
+        }
+    };
+    let _: Either<(), Infallible> = select(engine.stopped(), keeping).await;
+    refuse(engine.take_renewals(), Refusal::Stopped);
+}
+
+/// Waits until this member leads; returns the term. Keep-alives that come meanwhile are refused.
+async fn wait_to_lead<R: Runtime>(node: &Node<R>) -> u64 {
+    let engine = &node.inner.engine;
+    let refusing = async {
+        loop {
+            engine.renewals_wait().await;
+            refuse(engine.take_renewals(), Refusal::NotLeader);
+        }
+    };
+    let either: Either<u64, Infallible> = select(engine.leads(), refusing).await;
+    match either {
+        Either::First(term) => term,
+        Either::Second(never) => match never {},
+    }
+}
+
+/// Makes ticks for as long as it is polled: while this member leads `term`.
+async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
+    let engine = &node.inner.engine;
+    let mut pace = Pace { clock: begin(node, term).await, last: None, applied: None };
+    engine.show_lease_clock(Some(pace.clock));
+    loop {
+        let renewals = engine.take_renewals();
+        let (now, view, applied) = (R::now(), node.view(), engine.status().applied_index);
+        let next = pace.next(view.leases(), applied, now);
+        let is_due = next.is_some_and(|next| next.send <= now);
+        if renewals.is_empty() && !is_due {
+            wait(node, next.map(|next| next.look), view.leases().has_fresh()).await;
+            continue;
+        }
+        drop(view);
+        pace.last = Some(now);
+        let renewed = renewals.iter().flat_map(|(ids, _)| ids).copied().collect();
+        let tick = LeaseTick { term, clock_ms: pace.clock.read(R::now()), renewed };
+        match node.propose_as_leader(Command::LeaseTick(tick)).await.and_then(|applied| applied.response) {
+            Ok(Response::LeaseTick(response)) => answer(renewals, &response.ttls),
+            Ok(_) | Err(Error::Stopped) => refuse(renewals, Refusal::Stopped),
+            Err(_) => {
+                refuse(renewals, Refusal::NotLeader);
+                R::sleep(RETRY).await;
+            }
+        }
+        pace.applied = engine.status().applied_index;
+    }
+}
+
+/// The clock goes on from where the last tick before this term left it.
+async fn begin<R: Runtime>(node: &Node<R>, term: u64) -> LeaseClock {
+    loop {
+        if let Ok(view) = node.read_barrier(RequestContext::default()).await {
+            return LeaseClock { term, clock_ms: view.leases().clock(), at: R::now() };
+        }
+        R::sleep(RETRY).await;
+    }
+}
+
+/// Waits for a keep-alive, for the first grant to settle unless there is one, or until `look`.
+async fn wait<R: Runtime>(node: &Node<R>, look: Option<Instant>, has_fresh: bool) {
+    let granted = async {
+        match has_fresh {
+            true => std::future::pending().await,
+            false => node.inner.granted.notified().await,
+        }
+    };
+    let time = async {
+        match look {
+            Some(look) => R::sleep_until(look).await,
+            None => std::future::pending().await,
+        }
+    };
+    select(node.inner.engine.renewals_wait(), select(granted, time)).await;
+}
+
+/// When ticks are made.
+struct Pace {
+    clock: LeaseClock,
+    /// When the last one was made.
+    last: Option<Instant>,
+    /// How far this member had applied right after it.
+    applied: Option<u64>,
+}
+
+/// What is next.
+#[derive(Clone, Copy)]
+struct Next {
+    /// When a tick is due, as things stand.
+    send: Instant,
+    /// When to look again, at the latest.
+    look: Instant,
+}
+
+impl Pace {
+    /// `None` while there are no leases.
+    fn next(&self, leases: &Leases, applied: Option<u64>, now: Instant) -> Option<Next> {
+        if leases.is_empty() {
+            return None;
+        }
+        let Some(last) = self.last else { return Some(Next { send: now, look: now }) };
+        let is_busy = applied != self.applied;
+        let mut send = last + if is_busy { BUSY } else { IDLE };
+        if leases.has_fresh() {
+            send = send.min(last + SOON);
+        }
+        if leases.first_due().is_some() {
+            send = now;
+        } else if let Some(deadline) = leases.next_deadline() {
+            send = send.min(self.clock.when(deadline).max(last + SOON));
+        }
+        Some(Next { send, look: send.min(now + BUSY) })
+    }
+}
+
+fn answer(renewals: Renewals, ttls: &[i64]) {
+    let mut rest = ttls;
+    for (ids, one) in renewals {
+        let (own, more) = rest.split_at(ids.len());
+        rest = more;
+        // Whoever went away gave up at its deadline.
+        let _ = one.send(Ok(own.to_vec()));
+    }
+}
+
+fn refuse(renewals: Renewals, refusal: Refusal) {
+    for (_, one) in renewals {
+        let _ = one.send(Err(refusal));
+    }
+}
