@@ -1,9 +1,12 @@
 //! The hub against a small history of its own.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::types::{KeyRange, KeyValueFields, Revision};
+use crate::types::{Event, KeyRange, KeyValueFields, Revision};
 
 #[derive(Clone, Default)]
 struct Log {
@@ -40,6 +43,18 @@ impl World {
 
     /// One revision that changes `keys`; a leading `-` deletes.
     fn commit(&mut self, keys: &[&str]) {
+        let records = self.log(keys);
+        let events: Vec<Event> = records.iter().map(|kv| Event { kv: kv.clone(), prev_kv: None }).collect();
+        self.hub.publish(self.log.clone(), &events);
+    }
+
+    /// The same, but it comes with a snapshot.
+    fn jump(&mut self, keys: &[&str]) {
+        self.log(keys);
+        self.hub.jump(self.log.clone());
+    }
+
+    fn log(&mut self, keys: &[&str]) -> Vec<KeyValue> {
         let main = self.log.revision + 1;
         let record = |(sub, key): (usize, &&str)| {
             let sub = u32::try_from(sub).expect("small");
@@ -55,22 +70,20 @@ impl World {
         let records: Vec<KeyValue> = keys.iter().enumerate().map(record).collect();
         Arc::make_mut(&mut self.log.records).extend(records.iter().cloned());
         self.log.revision = main;
-        let events: Vec<Event> = records.iter().map(|kv| Event { kv: kv.clone(), prev_kv: None }).collect();
-        self.hub.publish(self.log.clone(), &events);
+        records
     }
 
     /// Everything the stream gets until it is idle.
     fn drain(&mut self, id: SessionId) -> Vec<Output> {
         let mut outputs = Vec::new();
         while !self.hub.is_idle(id) {
-            match self.hub.take(id) {
-                Some(output) => outputs.push(output),
-                None => {
-                    if let Some(step) = self.hub.plan_catch_up(id) {
-                        let found = step.run();
-                        self.hub.finish_catch_up(found);
-                    }
-                }
+            let before = outputs.len();
+            self.hub.take(id, 1, &mut outputs);
+            if outputs.len() == before
+                && let Some(step) = self.hub.plan_catch_up(id)
+            {
+                let found = step.run();
+                self.hub.finish_catch_up(found);
             }
         }
         outputs
@@ -94,9 +107,9 @@ fn events(outputs: &[Output]) -> Vec<(i64, i64, String)> {
     let mut found = Vec::new();
     for output in outputs {
         if let Output::Events { watch_id, events, .. } = output {
-            for event in events {
-                let key = String::from_utf8_lossy(event.kv.key()).into_owned();
-                found.push((*watch_id, event.kv.fields().mod_revision, key));
+            for event in events.as_slice() {
+                let key = String::from_utf8_lossy(event.kv().key()).into_owned();
+                found.push((*watch_id, event.kv().fields().mod_revision, key));
             }
         }
     }
@@ -196,10 +209,9 @@ fn w14_events_of_one_revision_stay_together() {
     world.hub.create(id, create("b", "z", 0));
     world.commit(&["a", "b", "c"]);
     let outputs = world.drain(id);
-    let sizes: Vec<usize> = outputs
-        .iter()
-        .filter_map(|o| if let Output::Events { events, .. } = o { Some(events.len()) } else { None })
-        .collect();
+    let size =
+        |o: &Output| if let Output::Events { events, .. } = o { Some(events.as_slice().len()) } else { None };
+    let sizes: Vec<usize> = outputs.iter().filter_map(size).collect();
     assert_eq!(sizes, [3, 2]);
 }
 
@@ -267,5 +279,168 @@ fn many_ranges_find_their_keys_like_a_plain_scan() {
         found.sort_unstable();
         let plain: Vec<usize> = all.iter().filter(|(r, _)| r.contains(&key)).map(|(_, n)| *n).collect();
         assert_eq!(found, plain);
+    }
+}
+
+#[test]
+fn queues_of_streams_that_stand_still_are_given_back() {
+    let mut world = World::new();
+    let ids: Vec<SessionId> = (0..40).map(|_| world.hub.open()).collect();
+    for id in &ids {
+        world.hub.create(*id, create("a", "z", 0));
+    }
+    let reader = ids[39];
+    let mut read = Vec::new();
+    for _ in 0..300 {
+        world.commit(&["a"]);
+        read.extend(world.drain(reader));
+        assert!(world.hub.queued_bytes <= 70 * 1024, "{}", world.hub.queued_bytes);
+    }
+    let revisions = |outputs: &[Output]| events(outputs).iter().map(|(_, main, _)| *main).collect::<Vec<_>>();
+    let all: Vec<i64> = (2..=301).collect();
+    assert_eq!(revisions(&read), all);
+    for id in &ids[..39] {
+        assert_eq!(revisions(&world.drain(*id)), all);
+    }
+    assert_eq!(world.hub.queued_bytes, 0);
+}
+
+/// What may happen to a hub.
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<&'static str>),
+    Create {
+        stream: usize,
+        range: (&'static str, &'static str),
+        back: i64,
+    },
+    Take {
+        stream: usize,
+        bytes: usize,
+    },
+    CatchUp {
+        stream: usize,
+    },
+    Progress {
+        stream: usize,
+    },
+    Compact {
+        back: i64,
+    },
+    /// Revisions that a snapshot brings at once.
+    Jump(Vec<&'static str>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let keys = || prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "-a"]), 1..3);
+    let range = || prop::sample::select(vec![("a", ""), ("b", ""), ("a", "c"), ("a", "\0")]);
+    let step = prop_oneof![
+        8 => keys().prop_map(Step::Commit),
+        2 => (0..3usize, range(), -3..9i64).prop_map(|(stream, range, back)| Step::Create { stream, range, back }),
+        4 => (0..3usize, 1..2000usize).prop_map(|(stream, bytes)| Step::Take { stream, bytes }),
+        4 => (0..3usize).prop_map(|stream| Step::CatchUp { stream }),
+        1 => (0..3usize).prop_map(|stream| Step::Progress { stream }),
+        1 => (0..6i64).prop_map(|back| Step::Compact { back }),
+        1 => keys().prop_map(Step::Jump),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+/// What one watcher must still get, by the log alone.
+struct Expected {
+    range: KeyRange,
+    next: i64,
+    done: bool,
+}
+
+impl Expected {
+    fn check(&mut self, log: &Log, output: &Output) {
+        let wanted = |upto: i64| -> Vec<KeyValue> {
+            let revisions = self.next..=upto;
+            let fits = |kv: &&KeyValue| {
+                self.range.contains(kv.key()) && revisions.contains(&kv.fields().mod_revision)
+            };
+            log.records.iter().filter(fits).cloned().collect()
+        };
+        match output {
+            Output::Events { events, .. } => {
+                assert!(!self.done);
+                let all: Vec<_> = events.as_slice().iter().map(|event| event.kv().clone()).collect();
+                let last = all.last().expect("never empty").fields().mod_revision;
+                assert_eq!(all, wanted(last));
+                self.next = last + 1;
+            }
+            Output::Progress { revision, .. } => assert!(wanted(*revision).is_empty()),
+            Output::Canceled { compact_revision, .. } => {
+                assert!(self.next < *compact_revision);
+                self.done = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    /// Whatever happens, each watcher gets every event it asked for, once, in order, by whole
+    /// revisions, or is cancelled because compaction passed what it needs.
+    #[test]
+    fn nothing_is_lost_whatever_happens(steps in steps()) {
+        let mut world = World::new();
+        let streams: Vec<SessionId> = (0..3).map(|_| world.hub.open()).collect();
+        let mut watchers: Vec<BTreeMap<i64, Expected>> = (0..3).map(|_| BTreeMap::new()).collect();
+        let mut asked: Vec<VecDeque<(KeyRange, i64)>> = (0..3).map(|_| VecDeque::new()).collect();
+        let mut outputs: Vec<(usize, Output)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Commit(keys) => world.commit(&keys),
+                Step::Jump(keys) => world.jump(&keys),
+                Step::Create { stream, range: (key, end), back } => {
+                    let start = (world.log.revision - back).max(0);
+                    let spec = create(key, end, start);
+                    asked[stream].push_back((spec.range.clone(), start));
+                    world.hub.create(streams[stream], spec);
+                }
+                Step::Take { stream, bytes } => {
+                    let mut taken = Vec::new();
+                    world.hub.take(streams[stream], bytes, &mut taken);
+                    outputs.extend(taken.into_iter().map(|output| (stream, output)));
+                }
+                Step::CatchUp { stream } => {
+                    if let Some(step) = world.hub.plan_catch_up(streams[stream]) {
+                        let found = step.run();
+                        world.hub.finish_catch_up(found);
+                    }
+                }
+                Step::Progress { stream } => world.hub.request_progress(streams[stream]),
+                Step::Compact { back } => {
+                    world.log.compact_revision = world.log.compact_revision.max(world.log.revision - back);
+                    world.hub.publish(world.log.clone(), &[]);
+                }
+            }
+        }
+        for (number, id) in streams.iter().enumerate() {
+            world.hub.request_progress(*id);
+            outputs.extend(world.drain(*id).into_iter().map(|output| (number, output)));
+        }
+        for (stream, output) in &outputs {
+            let known = &mut watchers[*stream];
+            if let Output::Created { watch_id, revision } = output {
+                let (range, start) = asked[*stream].pop_front().expect("asked for");
+                let next = if start == 0 { revision + 1 } else { start };
+                known.insert(*watch_id, Expected { range, next, done: false });
+            }
+            let id = match output {
+                Output::Events { watch_id, .. } | Output::Canceled { watch_id, .. } => *watch_id,
+                Output::Progress { .. } => {
+                    known.values_mut().filter(|w| !w.done).for_each(|w| w.check(&world.log, output));
+                    continue;
+                }
+                _ => continue,
+            };
+            known.get_mut(&id).expect("created").check(&world.log, output);
+        }
+        let last = Output::Progress { watch_id: -1, revision: world.log.revision };
+        watchers.iter_mut().flat_map(BTreeMap::values_mut).filter(|w| !w.done).for_each(|w| w.check(&world.log, &last));
+        prop_assert_eq!(world.hub.queued_bytes, 0);
     }
 }
