@@ -17,4 +17,5 @@ mod one;
 mod parent;
 mod plan;
 mod scenario;
+mod watcher;
 pub mod world;

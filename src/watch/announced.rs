@@ -89,6 +89,13 @@ impl Events {
         }
     }
 
+    /// All of them twice; only a planted bug wants that.
+    pub(super) fn doubled(mut self) -> Events {
+        let again = self.clone();
+        self.append(&again);
+        self
+    }
+
     /// Revision of the first.
     pub(super) fn first_revision(&self) -> i64 {
         self.as_slice()[0].main()

@@ -11,8 +11,6 @@ pub struct SessionId(pub(super) usize);
 
 /// Queue items a stream may take before a lagging watcher gets a step.
 const TAKEN_BEFORE_CATCH_UP: usize = 256;
-/// What a message counts at least when it is taken.
-const MESSAGE_BYTES: usize = 64;
 
 const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
 const DUPLICATE_ID: &str = "mvcc: duplicate watch ID provided on the WatchStream";
@@ -139,6 +137,7 @@ impl<H: History> Hub<H> {
             let watcher = self.watchers[*number].as_ref().expect("a session's watcher exists");
             watcher.is_current(revision)
         });
+        let ready = ready || planted!(ProgressAheadOfEvents);
         if ready && !session.watchers.is_empty() {
             session.push(Output::Progress { watch_id: -1, revision });
         }
@@ -176,7 +175,7 @@ impl<H: History> Hub<H> {
             }
             let Some((output, bytes)) = session.pop() else { return };
             self.queued_bytes -= bytes;
-            taken += bytes.max(MESSAGE_BYTES);
+            taken += output.bytes();
             outputs.push(output);
         }
     }

@@ -4,7 +4,7 @@
 //! A watcher has a cursor, not a queue of copies. Events are shared by reference, and so are their
 //! encodings. A stream whose queue is full makes its watchers lag: they remember the next revision
 //! and catch up from history by whole revisions, in pieces, when the stream drains. When all queues
-//! together hold too much, those of streams that stand still are given back in the same way, so
+//! together hold too much, those of slow streams are given back in the same way, so
 //! memory is bounded for any number of slow streams. Apply never waits for a client, nothing is
 //! dropped; when compaction passes a lagging watcher it is cancelled once, with the compact revision
 //! (W11).

@@ -9,7 +9,7 @@ use super::hub::{Hub, SessionId};
 use super::session::Output;
 use crate::types::Event;
 
-/// What all queues may count together before those of streams that stand still are given back.
+/// What all queues may count together before those of slow streams are given back.
 const QUEUED_BYTES: usize = if cfg!(test) { 64 * 1024 } else { 32 * 1024 * 1024 };
 
 impl<H: History> Hub<H> {
@@ -26,7 +26,7 @@ impl<H: History> Hub<H> {
         if compacted {
             self.wake_lagging(&mut touched);
         }
-        if self.queued_bytes > QUEUED_BYTES {
+        if self.queued_bytes > QUEUED_BYTES || buggify!("queues given back") {
             self.give_back();
         }
         self.told(touched)
@@ -40,8 +40,12 @@ impl<H: History> Hub<H> {
         let revision = self.history.revision();
         for (number, watcher) in self.watchers.iter_mut().enumerate() {
             let Some(watcher) = watcher else { continue };
-            if !watcher.lagging && watcher.next <= revision {
-                watcher.next = watcher.next.max(published + 1);
+            let start = watcher.spec.start_revision;
+            let early = planted!(SnapshotLowersFutureStart) && start > revision;
+            let again = planted!(SnapshotRewindsWatchers) && (1..=revision).contains(&start);
+            if !watcher.lagging && (watcher.next <= revision || early) && !planted!(SnapshotForgetsWatchers) {
+                let next = if early { published + 1 } else { watcher.next.max(published + 1) };
+                watcher.next = if again { start } else { next };
                 watcher.lagging = true;
                 let session = self.sessions[watcher.session].as_mut().expect("a watcher's session exists");
                 session.lagging.push_back(number);
@@ -78,6 +82,8 @@ impl<H: History> Hub<H> {
                 [(_, place)] => Events::One(announced[*place].clone()),
                 several => Events::Many(several.iter().map(|(_, place)| announced[*place].clone()).collect()),
             };
+            let twice = planted!(EventPublishedTwice) && main % 16 == 0;
+            let events = if twice { events.doubled() } else { events };
             self.queue(of_one[0].0, main, events, touched);
         }
     }
@@ -118,14 +124,13 @@ impl<H: History> Hub<H> {
         }
     }
 
-    /// Frees queues: first those of streams that took nothing since the last time, and if that is
-    /// not half, all. Their watchers lag from the first revision that was not taken.
+    /// Frees queues: those that hold as much as the average or more, which are the slow ones, and if
+    /// that is not half of it, all. Their watchers lag from the first revision that was not taken.
     fn give_back(&mut self) {
-        for all in [false, true] {
+        let streams = self.counts().0.max(1);
+        for least in [self.queued_bytes / streams, 0] {
             for index in 0..self.sessions.len() {
-                let Some(session) = self.sessions[index].as_mut() else { continue };
-                let stood_still = std::mem::replace(&mut session.stands_still, true);
-                if all || stood_still {
+                if self.sessions[index].as_ref().is_some_and(|session| session.queued_bytes() >= least) {
                     self.give_back_queue(index);
                 }
             }

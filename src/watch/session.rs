@@ -65,6 +65,18 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// What it is worth when it is sent, about.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Output::Events { events, prev_kv, .. } => {
+                events.as_slice().iter().map(|event| event.queued_bytes(*prev_kv)).sum()
+            }
+            _ => ITEM_BYTES,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Item {
     output: Output,
@@ -80,8 +92,6 @@ pub(super) struct Session {
     pub lagging: VecDeque<usize>,
     /// Queue items taken since the last catch-up step, so that neither starves the other.
     pub taken: usize,
-    /// Whether nothing was taken since the hub last looked for streams that stand still.
-    pub stands_still: bool,
     /// Whether it is already in the list of streams that have something new.
     pub touched: bool,
     queue: VecDeque<Item>,
@@ -121,11 +131,10 @@ impl Session {
     /// Queues events, merged into the last item if that belongs to the same watcher. `output` is of
     /// the kind Events.
     pub fn push_events(&mut self, output: Output) {
-        let Output::Events { watch_id, revision, events, prev_kv, .. } = &output else { return };
+        let Output::Events { watch_id, revision, events, .. } = &output else { return };
         let last = self.queue.back_mut();
         let shared = last.as_ref().is_some_and(|item| item.refers_to(events));
-        let data = |event: &Arc<super::Announced>| event.queued_bytes(*prev_kv);
-        let bytes = if shared { 0 } else { events.as_slice().iter().map(data).sum() };
+        let bytes = if shared { 0 } else { output.bytes() };
         if let Some(item) = last
             && item.bytes + bytes <= MERGE_BYTES
             && let Output::Events { watch_id: id, revision: header, events: queued, .. } = &mut item.output
@@ -146,7 +155,6 @@ impl Session {
         let Item { output, bytes } = self.queue.pop_front()?;
         self.queued_bytes -= bytes;
         self.taken += 1;
-        self.stands_still = false;
         self.shrink();
         Some((output, bytes))
     }

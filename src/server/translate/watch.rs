@@ -43,7 +43,7 @@ pub fn watch_response(output: &WatchOutput, of: &Header) -> pb::WatchResponse {
             created: true,
             canceled: true,
             cancel_reason: reason.to_string(),
-            ..shape(-1, revision)
+            ..shape(if planted!(RefusalNamesWatchZero) { 0 } else { -1 }, revision)
         },
         WatchOutput::Events { watch_id, revision, ref events, prev_kv, .. } => {
             let shown = |announced: &Arc<Announced>| {
