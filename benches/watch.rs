@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use etched::os::{OsNet, OsRuntime};
 use etched::runtime::channel::mpsc;
-use etched::runtime::{Net, Runtime, Task};
+use etched::runtime::{Instant, Net, Runtime, Task};
 use etched::server::GrpcChannel;
 use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::kv_client::KvClient;
@@ -147,7 +147,7 @@ impl Delays {
         OsRuntime::spawn("reader", async move {
             let mut delays = Vec::new();
             while let Some(response) = stream.next().await {
-                let now = begin.elapsed().as_micros() as u64;
+                let now = (OsRuntime::now() - begin).as_micros() as u64;
                 for event in &response.events {
                     let value = &event.kv.as_ref().expect("a record").value;
                     let sent =
@@ -161,7 +161,7 @@ impl Delays {
     }
 
     fn value(&self, bytes: usize) -> String {
-        format!("{:012}{}", self.begin.elapsed().as_micros(), "x".repeat(bytes.saturating_sub(12)))
+        format!("{:012}{}", (OsRuntime::now() - self.begin).as_micros(), "x".repeat(bytes.saturating_sub(12)))
     }
 
     /// Waits until `count` events came, at most a minute.
@@ -198,16 +198,16 @@ async fn many_watchers(program: &str, spread: bool) {
     }
     OsRuntime::sleep(Duration::from_millis(500)).await;
     let idle = (server.resident() - before) / WATCHERS as i64;
-    let delays = Delays { begin: Instant::now(), counted: Arc::default() };
+    let delays = Delays { begin: OsRuntime::now(), counted: Arc::default() };
     let readers: Vec<_> = streams.into_iter().map(|stream| delays.follow(stream)).collect();
     let kv = KvClient::new(server.channel().await);
     let cpu = server.cpu();
-    let begin = Instant::now();
+    let begin = OsRuntime::now();
     let puts = (0..PUTS).map(|n| {
         let (mut kv, delays) = (kv.clone(), &delays);
         async move {
             let due = Duration::from_millis(n);
-            OsRuntime::sleep(due.saturating_sub(begin.elapsed())).await;
+            OsRuntime::sleep(due.saturating_sub(OsRuntime::now() - begin)).await;
             let key = format!("key{:04}", n * 7919 % 1000);
             kv.put(put(&key, &delays.value(256))).await.expect("a put");
         }
@@ -238,17 +238,17 @@ async fn one_key(program: &str) {
     for _ in 0..10 {
         streams.push(server.watch((0..100).map(|_| on("key")).collect()).await);
     }
-    let delays = Delays { begin: Instant::now(), counted: Arc::default() };
+    let delays = Delays { begin: OsRuntime::now(), counted: Arc::default() };
     let readers: Vec<_> = streams.into_iter().map(|stream| delays.follow(stream)).collect();
     let kv = KvClient::new(server.channel().await);
-    let (cpu, begin) = (server.cpu(), Instant::now());
+    let (cpu, begin) = (server.cpu(), OsRuntime::now());
     let puts = (0..PUTS).map(|_| {
         let (mut kv, value) = (kv.clone(), delays.value(256));
         async move { kv.put(put("key", &value)).await.expect("a put") }
     });
     iter(puts).buffered(8).for_each(|_| async {}).await;
     delays.wait_for(PUTS * 1000).await;
-    let (spent, took) = (server.cpu() - cpu, begin.elapsed());
+    let (spent, took) = (server.cpu() - cpu, (OsRuntime::now() - begin));
     drop(server);
     let mut events = 0;
     for reader in readers {
@@ -270,7 +270,7 @@ async fn slow_readers(program: &str) {
     for _ in 0..100 {
         slow.push(server.watch(vec![create()]).await);
     }
-    let delays = Delays { begin: Instant::now(), counted: Arc::default() };
+    let delays = Delays { begin: OsRuntime::now(), counted: Arc::default() };
     let reader = delays.follow(server.watch(vec![create()]).await);
     let kv = KvClient::new(server.channel().await);
     let (before, mut most) = (server.resident(), 0);

@@ -166,7 +166,7 @@ fn a_compaction_may_cancel() {
     (cancel.canceled, cancel.compact_revision) = (true, 6);
     assert_eq!(run(&model, create(), &[created(1), cancel.clone()]), Ok(()));
     let mut late = responses;
-    late.push(cancel);
+    late.push(cancel.clone());
     assert_eq!(run(&model, create(), &late).unwrap_err().checker, "watch-cancel", "it had everything");
     cancel.cancel_reason = "because".to_string();
     assert_eq!(run(&model, create(), &[created(1), cancel]).unwrap_err().checker, "watch-cancel");
