@@ -55,6 +55,7 @@ const LONGER: &[(&str, &str)] = &[
         "sim/src/world/node.rs",
         "one node's life: start, kill, power cut and pause share its incarnation's cells",
     ),
+    ("src/codec/peer.rs", "every message between members, and its mirror, side by side"),
     ("sim/src/check/raft.rs", "one rule a function; all read the same picture of the replicas"),
 ];
 

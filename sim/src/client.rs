@@ -6,12 +6,9 @@ use std::time::Duration;
 
 use etched::runtime::{Runtime, timeout};
 use etched::server::GrpcChannel;
-use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::kv_client::KvClient;
-use etched_proto::etcdserverpb::watch_client::WatchClient;
 use etched_testkit::generate::{Generator, Hint, Weights};
 use etched_testkit::{Failure, Request, Response};
-use futures_util::stream;
 use tonic::{Code, Status};
 
 use crate::check::{Checked, Checks, OpId, Outcome, Violation};
@@ -175,85 +172,4 @@ pub async fn send(channel: GrpcChannel, request: Request, op: OpId) -> Result<Re
             return Err(Status::unimplemented("leases are not offered yet"));
         }
     })
-}
-
-/// A client that watches, sometimes from the past, and goes on elsewhere after a break.
-pub async fn run_watcher(shared: Shared, node: NodeId, number: u64) {
-    let mut draws = Stream::new(shared.world.seed(), "watcher", node.0, 0, 0);
-    let mut connection = Connection::new(&shared, node, number as usize);
-    let mut next = 0;
-    let mut session = 0;
-    while !shared.is_over() {
-        SimRuntime::sleep(Duration::from_millis(1 + draws.below(50))).await;
-        let Some(channel) = connection.channel().await else { continue };
-        session += 1;
-        let stream = number << 32 | session;
-        let from_the_past = draws.below(3) == 0;
-        let start_revision = if next == 0 && from_the_past { 1 + draws.below(20) as i64 } else { next };
-        let (key, range_end) = if draws.coin() { ("a", "c") } else { ("\0", "\0") };
-        let create = pb::WatchCreateRequest {
-            key: key.as_bytes().to_vec().into(),
-            range_end: range_end.as_bytes().to_vec().into(),
-            start_revision,
-            prev_kv: draws.coin(),
-            progress_notify: false,
-            filters: if draws.below(6) == 0 { vec![draws.below(2) as i32] } else { Vec::new() },
-            watch_id: 0,
-            fragment: false,
-        };
-        lock(&shared.checks).on_watch_create(stream, create.clone());
-        let life = Duration::from_millis(500 + draws.below(8000));
-        let followed = follow(&shared, channel, stream, create, &mut next, draws.below(4) == 0);
-        timeout::<SimRuntime, _>(life, followed).await;
-        lock(&shared.checks).on_watch_end(stream);
-        connection.next_member();
-        if draws.below(4) == 0 {
-            next = 0;
-        }
-    }
-}
-
-/// Follows one stream until it breaks.
-async fn follow(
-    shared: &Shared,
-    channel: GrpcChannel,
-    stream: u64,
-    create: pb::WatchCreateRequest,
-    next: &mut i64,
-    asks_for_progress: bool,
-) {
-    use pb::watch_request::RequestUnion;
-    let first = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
-    let progress =
-        pb::WatchRequest { request_union: Some(RequestUnion::ProgressRequest(Default::default())) };
-    let requests = stream::unfold(Some(first), move |state| {
-        let progress = progress.clone();
-        async move {
-            if let Some(first) = state {
-                return Some((first, None));
-            }
-            if !asks_for_progress {
-                std::future::pending::<()>().await;
-            }
-            SimRuntime::sleep(Duration::from_millis(400)).await;
-            Some((progress, None))
-        }
-    });
-    let Ok(answer) = WatchClient::new(channel).watch(requests).await else { return };
-    let mut responses = answer.into_inner();
-    while let Ok(Some(response)) = responses.message().await {
-        let checked = lock(&shared.checks).on_watch_response(stream, &response);
-        shared.judge(checked);
-        lock(&shared.counts).events += response.events.len() as u64;
-        if let Some(last) = response.events.last().and_then(|event| event.kv.as_ref()) {
-            *next = last.mod_revision + 1;
-        }
-        if response.canceled {
-            *next = 0;
-            return;
-        }
-        if shared.is_over() {
-            return;
-        }
-    }
 }

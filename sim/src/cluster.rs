@@ -55,6 +55,7 @@ impl Cluster {
                 snapshot_count: scenario.snapshot_count,
                 catchup_entries: scenario.catchup_entries,
                 segment_bytes: 64 * 1024,
+                progress_interval_ms: 700,
                 ..NodeConfig::new(&format!("n{}", node.0), initial.clone())
             };
             let (at, handles, program) = (*node, handles.clone(), world.clone());

@@ -21,4 +21,5 @@ mod plan;
 mod scenario;
 mod stranger;
 mod table;
+mod watcher;
 pub mod world;

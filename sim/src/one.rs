@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::digest::EndState;
 use crate::check::{CheckConfig, Checks, OpId, Outcome, Violation};
-use crate::client::{Connection, Counts, Shared, lock, run_client, run_watcher, send};
+use crate::client::{Connection, Counts, Shared, lock, run_client, send};
 use crate::cluster::Cluster;
 use crate::nemesis::{Nemesis, heal};
 use crate::plan::{self, Plan};
 use crate::scenario::Scenario;
 use crate::stranger::Stranger;
+use crate::watcher::{probe_watches, run_watcher};
 use crate::world::{Cause, NodeId, SimRuntime, World, WorldConfig};
 
 /// Exit codes, which are the verdicts.
@@ -204,7 +205,8 @@ async fn liveness(
     let probed = Arc::new(Mutex::new(false));
     let (told, done) = (shared.clone(), probed.clone());
     world.start(prober, async move {
-        probe(told, prober).await;
+        probe(told.clone(), prober).await;
+        probe_watches(&told, prober).await;
         *lock(&done) = true;
     });
     loop {

@@ -51,6 +51,11 @@ pub const FLAGS: &[Flag] = &[
     ),
     flag("compaction-batch-limit", "1000", "records removed in one step after a compaction"),
     flag("compaction-sleep-interval", "10ms", "pause between two such steps"),
+    flag(
+        "watch-progress-notify-interval",
+        "10m",
+        "time between progress notices of watchers, at least 100ms",
+    ),
     flag("log-level", "info", "debug, info, warn, error"),
     flag("log-format", "json", "json or console"),
     flag("trace-file", "", "write this process's observations to a file, one a line"),
@@ -64,6 +69,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("h", "help"),
     ("experimental-compaction-batch-limit", "compaction-batch-limit"),
     ("experimental-compaction-sleep-interval", "compaction-sleep-interval"),
+    ("experimental-watch-progress-notify-interval", "watch-progress-notify-interval"),
 ];
 
 /// Names that are never read from a variable.
@@ -219,6 +225,11 @@ mod tests {
         assert_eq!(given.values["compaction-batch-limit"], "5");
         let given = values(&[], &[("ETCD_EXPERIMENTAL_COMPACTION_SLEEP_INTERVAL", "5ms")]).expect("valid");
         assert_eq!(given.values["compaction-sleep-interval"], "5ms");
+        let given = values(&["--experimental-watch-progress-notify-interval=5s"], &[]).expect("valid");
+        assert_eq!(given.values["watch-progress-notify-interval"], "5s");
+        let given =
+            values(&[], &[("ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL", "5s")]).expect("valid");
+        assert_eq!(given.values["watch-progress-notify-interval"], "5s");
     }
 
     #[test]

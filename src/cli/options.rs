@@ -70,6 +70,7 @@ pub fn parse(given: &Given) -> Result<Options, String> {
         auto_compaction: auto_compaction(given)?,
         compaction_batch_limit: number(given, "compaction-batch-limit", 1, 1_000_000)?,
         compaction_sleep_ms: milliseconds(given, "compaction-sleep-interval")?,
+        progress_interval_ms: progress_interval_ms(given)?,
         ..NodeConfig::new(&name, initial_cluster)
     };
     let log_level = one_of(given, "log-level", &["debug", "info", "warn", "error", "panic", "fatal"])?;
@@ -145,6 +146,14 @@ fn server_options(given: &Given) -> Result<ServerOptions, String> {
         keep_alive_min_time_ms: or(milliseconds(given, "grpc-keepalive-min-time")?, 300_000),
         keep_alive_interval_ms: if is_set { interval } else { defaults.keep_alive_interval_ms },
         keep_alive_timeout_ms: if is_set { timeout } else { defaults.keep_alive_timeout_ms },
+    })
+}
+
+/// 0 stands for the default; what is too short is lengthened, as in etcd (W18).
+fn progress_interval_ms(given: &Given) -> Result<u64, String> {
+    Ok(match milliseconds(given, "watch-progress-notify-interval")? {
+        0 => limits::PROGRESS_INTERVAL_MS,
+        given => given.max(limits::MIN_PROGRESS_INTERVAL_MS),
     })
 }
 
@@ -312,6 +321,17 @@ mod tests {
         let zero = server(&["--grpc-keepalive-min-time=0", "--grpc-keepalive-interval=0"]).expect("valid");
         assert_eq!((zero.keep_alive_min_time_ms, zero.keep_alive_interval_ms), (300_000, 7_200_000));
         assert!(server(&["--grpc-keepalive-timeout=5"]).expect_err("no unit").contains("300ms, 5s"));
+    }
+
+    #[test]
+    fn w18_progress_interval() {
+        let interval = |value: &str| {
+            let flag = format!("--watch-progress-notify-interval={value}");
+            options(&[&flag]).map(|options| options.node.progress_interval_ms)
+        };
+        assert_eq!(options(&[]).expect("valid").node.progress_interval_ms, 600_000);
+        assert_eq!((interval("5s"), interval("0"), interval("1ms")), (Ok(5000), Ok(600_000), Ok(100)));
+        assert!(interval("5").expect_err("no unit").contains("300ms, 5s"));
     }
 
     #[test]

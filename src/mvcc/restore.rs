@@ -112,7 +112,7 @@ impl Store {
         let mut all = sort::by_key(all).peekable();
         while let Some(record) = all.next() {
             let is_newest = all.peek().is_none_or(|after| after.key() != record.key());
-            if is_newest {
+            if is_newest && !(planted!(TombstoneNotRestored) && record.is_tombstone()) {
                 index.put(record);
             }
         }

@@ -1,7 +1,8 @@
 //! What doors and node say to each other, in plain words.
 
 use crate::runtime::Instant;
-use crate::types::{Event, KeyRange};
+use crate::types::KeyRange;
+pub use crate::watch::{Announced, Events as WatchEvents, Output as WatchOutput};
 
 /// What comes with a request besides its content.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,25 +77,4 @@ pub struct WatchCreate {
     pub watch_id: i64,
     /// Split large responses between events (W15).
     pub fragment: bool,
-}
-
-/// One message for a watch stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WatchOutput {
-    /// For which watcher; -1 for a refusal or progress of the whole stream.
-    pub watch_id: i64,
-    /// Header revision.
-    pub header_revision: i64,
-    /// The watcher was created.
-    pub created: bool,
-    /// The watcher is gone.
-    pub canceled: bool,
-    /// The compact revision that passed the watcher, else 0.
-    pub compact_revision: i64,
-    /// Why it is gone, if there is more to say.
-    pub cancel_reason: String,
-    /// Whether the watcher asked for fragments.
-    pub fragment: bool,
-    /// The events.
-    pub events: Vec<Event>,
 }

@@ -51,7 +51,8 @@ pub struct NodeConfig {
     pub compaction_sleep_ms: u64,
     /// Bytes that the answers of reads may take in memory, over all requests.
     pub read_budget_bytes: usize,
-    /// Time between progress notices of watchers that asked for them.
+    /// Time between progress notices of watchers that asked for them (W18); below
+    /// `limits::MIN_PROGRESS_INTERVAL_MS` it counts as that.
     pub progress_interval_ms: u64,
 }
 
@@ -77,7 +78,7 @@ impl NodeConfig {
             compaction_batch_limit: limits::COMPACTION_BATCH_LIMIT,
             compaction_sleep_ms: limits::COMPACTION_SLEEP_MS,
             read_budget_bytes: limits::READ_BUDGET_BYTES,
-            progress_interval_ms: 600_000,
+            progress_interval_ms: limits::PROGRESS_INTERVAL_MS,
         }
     }
 }

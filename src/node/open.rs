@@ -13,7 +13,7 @@ use super::{Inner, Node, NodeConfig, auto_compaction, lease};
 use crate::checkpoint::Checkpoint;
 use crate::raft::{Engine, EngineConfig, Removal};
 use crate::runtime::channel::{Notify, watch as follow};
-use crate::runtime::{Disk, Either, Listener, Net, Observation, Runtime, select};
+use crate::runtime::{Disk, Listener, Net, Observation, Runtime, select};
 use crate::state::State;
 use crate::types::{Command, Member};
 use crate::wal::{Wal, WalOptions};
@@ -98,7 +98,6 @@ impl<R: Runtime> Node<R> {
         R::spawn("publish", publish(node.clone())).detach();
         R::spawn("auto compaction", auto_compaction::run(node.clone())).detach();
         R::spawn("leases", lease::keep(node.clone())).detach();
-        R::spawn("progress", notify_progress(node.clone())).detach();
         Ok(node)
     }
 }
@@ -144,14 +143,5 @@ async fn publish<R: Runtime>(node: Node<R>) {
             return;
         }
         select(node.stopping(), R::sleep(PUBLISH_RETRY)).await;
-    }
-}
-
-/// Rings the progress bell for watchers that asked for it (W18).
-async fn notify_progress<R: Runtime>(node: Node<R>) {
-    let interval = Duration::from_millis(node.inner.config.progress_interval_ms.max(100));
-    while let Either::Second(()) = select(node.stopping(), R::sleep(interval)).await {
-        let touched = node.inner.visible.hub().tick_progress();
-        node.inner.visible.ring(&touched);
     }
 }

@@ -4,7 +4,7 @@ mod leases;
 
 use std::time::Duration;
 
-use super::api::{RequestContext, WatchCreate};
+use super::api::{RequestContext, WatchCreate, WatchOutput};
 use super::*;
 use crate::os::{OsDisk, OsNet, OsRuntime};
 use crate::types::{KeyRange, PutRequest, RangeRequest};
@@ -102,7 +102,7 @@ fn three_members_agree_through_any_of_them_and_survive_the_leader() {
         let leader = nodes[0].status().0.leader;
         let at = nodes.iter().position(|node| node.member_id() == leader).expect("a leader");
         let watched = &nodes[(at + 1) % 3];
-        let session = watched.watch_session();
+        let mut session = watched.watch_session();
         session.create(WatchCreate {
             range: KeyRange::single(b"after".to_vec()),
             start_revision: 0,
@@ -112,14 +112,16 @@ fn three_members_agree_through_any_of_them_and_survive_the_leader() {
             watch_id: 0,
             fragment: false,
         });
-        assert!(session.next().await.expect("an answer").created);
+        let created = session.next(1).await.expect("an answer");
+        assert!(matches!(created[..], [WatchOutput::Created { .. }]));
         nodes[at].stop().await;
         let other = &nodes[(at + 2) % 3];
         let stopped = OsRuntime::now();
         other.put(put("after", "x"), RequestContext::default()).await.expect("a put after the leader left");
         assert!(OsRuntime::now() - stopped < Duration::from_secs(5));
-        let output = session.next().await.expect("an event");
-        assert_eq!(output.events[0].kv.value(), b"x");
+        let outputs = session.next(1).await.expect("an event");
+        let [WatchOutput::Events { events, .. }] = &outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!(events.as_slice()[0].kv().value(), b"x");
         let digests = async || {
             let others = nodes.iter().filter(|node| node.member_id() != leader);
             others.map(|node| node.view().digest()).collect::<Vec<_>>()

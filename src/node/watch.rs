@@ -1,44 +1,49 @@
 //! One client's watch stream: it pulls from the hub, catching up from history on its own time.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand_chacha::rand_core::Rng;
 
 use super::Node;
 use super::api::{WatchCreate, WatchFilter, WatchOutput};
-use crate::runtime::Runtime;
 use crate::runtime::channel::Notify;
+use crate::runtime::{Instant, Runtime, select, yield_now};
 use crate::types::KeyRange;
-use crate::watch::{Create, Filters, Output, SessionId};
+use crate::types::limits::MIN_PROGRESS_INTERVAL_MS;
+use crate::watch::{Create, Filters, SessionId};
 
 /// A watch stream of this member. Dropping it ends all its watchers.
 pub struct WatchSession<R: Runtime> {
     node: Node<R>,
     id: SessionId,
     bell: Arc<Notify>,
+    /// From the first watcher on that wants it.
+    progress: Option<Progress<R>>,
 }
 
 impl<R: Runtime> Node<R> {
     /// Opens a watch stream.
     pub fn watch_session(&self) -> WatchSession<R> {
         let (id, bell) = self.inner.visible.open_session();
-        WatchSession { node: self.clone(), id, bell }
+        WatchSession { node: self.clone(), id, bell, progress: None }
     }
 }
 
 impl<R: Runtime> WatchSession<R> {
     /// Registers a watcher; the answer comes from [`WatchSession::next`].
-    pub fn create(&self, request: WatchCreate) {
-        let from_start = request.range.key.is_empty();
-        let range = if from_start {
-            KeyRange { key: bytes::Bytes::from_static(&[0]), range_end: request.range.range_end }
-        } else {
-            request.range
-        };
+    pub fn create(&mut self, request: WatchCreate) {
+        // Copies: the request's keys share the buffer of the connection, which would live on.
+        let key = if request.range.key.is_empty() { &[0] } else { request.range.key.as_ref() };
+        let range_end = Bytes::copy_from_slice(&request.range.range_end);
         let filters = Filters {
             no_put: request.filters.contains(&WatchFilter::NoPut),
             no_delete: request.filters.contains(&WatchFilter::NoDelete),
         };
         let create = Create {
-            range,
+            range: KeyRange { key: Bytes::copy_from_slice(key), range_end },
             start_revision: request.start_revision,
             watch_id: request.watch_id,
             filters,
@@ -46,6 +51,10 @@ impl<R: Runtime> WatchSession<R> {
             progress_notify: request.progress_notify,
             fragment: request.fragment,
         };
+        if create.progress_notify {
+            let interval_ms = self.node.inner.config.progress_interval_ms;
+            self.progress.get_or_insert_with(|| Progress::new(interval_ms));
+        }
         self.node.inner.visible.hub().create(self.id, create);
         self.bell.notify_one();
     }
@@ -62,75 +71,96 @@ impl<R: Runtime> WatchSession<R> {
         self.bell.notify_one();
     }
 
-    /// What the client gets next; `None` once the node stops.
-    pub async fn next(&self) -> Option<WatchOutput> {
+    /// What the client gets next: one or more outputs that count about `max_bytes` together; `None`
+    /// once the node stops. May be dropped and called again, nothing is lost.
+    pub async fn next(&mut self, max_bytes: usize) -> Option<Vec<WatchOutput>> {
         loop {
             if buggify!("slow catch-up") {
-                R::sleep(std::time::Duration::from_millis(300)).await;
-            }
-            if let Some(output) = self.poll() {
-                return Some(output);
+                R::sleep(Duration::from_millis(300)).await;
             }
             if self.node.inner.visible.is_stopped() {
                 return None;
             }
-            self.bell.notified().await;
+            self.tick_progress();
+            let outputs = self.take(max_bytes);
+            if !outputs.is_empty() {
+                return Some(outputs);
+            }
+            if !self.catch_up() {
+                self.wait().await;
+            } else {
+                yield_now().await;
+            }
         }
     }
 
-    /// Takes what is queued, running catch-up steps as long as they are due. Large steps run
-    /// outside the hub's lock.
-    fn poll(&self) -> Option<WatchOutput> {
+    fn take(&self, max_bytes: usize) -> Vec<WatchOutput> {
+        let mut outputs = Vec::new();
+        self.node.inner.visible.hub().take(self.id, max_bytes, &mut outputs);
+        outputs
+    }
+
+    /// One step of the watchers that lag, outside the hub's lock. Whether there may be more to take.
+    fn catch_up(&self) -> bool {
         let visible = &self.node.inner.visible;
-        loop {
-            let step = {
-                let mut hub = visible.hub();
-                if let Some(output) = hub.take(self.id) {
-                    return Some(translate(output));
-                }
-                match hub.plan_catch_up(self.id) {
-                    Some(step) => step,
-                    None if hub.is_idle(self.id) => return None,
-                    None => continue,
-                }
-            };
-            let found = step.run();
-            visible.hub().finish_catch_up(found);
+        let step = {
+            let mut hub = visible.hub();
+            match hub.plan_catch_up(self.id) {
+                Some(step) => step,
+                None => return !hub.is_idle(self.id),
+            }
+        };
+        let found = step.run();
+        visible.hub().finish_catch_up(found);
+        true
+    }
+
+    /// Waits until the stream is touched or its progress is due.
+    async fn wait(&mut self) {
+        match &mut self.progress {
+            None => self.bell.notified().await,
+            Some(progress) => {
+                select(self.bell.notified(), progress.sleep.as_mut()).await;
+            }
         }
+    }
+
+    /// Queues periodic progress if it is due (W18).
+    fn tick_progress(&mut self) {
+        let Some(progress) = &mut self.progress else { return };
+        if R::now() >= progress.due {
+            progress.rearm();
+            self.node.inner.visible.hub().tick_progress(self.id);
+        }
+    }
+}
+
+/// When a stream's watchers get their periodic progress. Each stream has an interval of its own, so
+/// that not all of a member's streams speak at once.
+struct Progress<R: Runtime> {
+    interval: Duration,
+    due: Instant,
+    sleep: Pin<Box<R::Sleep>>,
+}
+
+impl<R: Runtime> Progress<R> {
+    /// The interval is the configured one and up to a tenth more.
+    fn new(interval_ms: u64) -> Self {
+        let interval = Duration::from_millis(interval_ms.max(MIN_PROGRESS_INTERVAL_MS));
+        let tenths = R::rng("watch progress").next_u32();
+        let interval = interval + interval / 10 * (tenths >> 16) / (1 << 16);
+        let due = R::now() + interval;
+        Progress { interval, due, sleep: Box::pin(R::sleep_until(due)) }
+    }
+
+    fn rearm(&mut self) {
+        self.due = R::now() + self.interval;
+        self.sleep = Box::pin(R::sleep_until(self.due));
     }
 }
 
 impl<R: Runtime> Drop for WatchSession<R> {
     fn drop(&mut self) {
         self.node.inner.visible.close_session(self.id);
-    }
-}
-
-fn translate(output: Output) -> WatchOutput {
-    match output {
-        Output::Created { watch_id, revision } => {
-            WatchOutput { watch_id, header_revision: revision, created: true, ..WatchOutput::default() }
-        }
-        Output::Refused { revision, reason } => WatchOutput {
-            watch_id: -1,
-            header_revision: revision,
-            created: true,
-            canceled: true,
-            cancel_reason: reason.to_string(),
-            ..WatchOutput::default()
-        },
-        Output::Events { watch_id, revision, events, fragment } => {
-            WatchOutput { watch_id, header_revision: revision, events, fragment, ..WatchOutput::default() }
-        }
-        Output::Canceled { watch_id, revision, compact_revision } => WatchOutput {
-            watch_id,
-            header_revision: revision,
-            canceled: true,
-            compact_revision,
-            ..WatchOutput::default()
-        },
-        Output::Progress { watch_id, revision } => {
-            WatchOutput { watch_id, header_revision: revision, ..WatchOutput::default() }
-        }
     }
 }

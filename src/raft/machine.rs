@@ -4,7 +4,6 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -17,7 +16,7 @@ use crate::checkpoint::{Changes, Checkpoint};
 use crate::codec::envelope;
 use crate::codec::log::fingerprint;
 use crate::runtime::channel::{Notify, watch as follow};
-use crate::runtime::{Observation, Runtime};
+use crate::runtime::{Observation, Runtime, yield_now};
 use crate::state::{Applied, State, View};
 use crate::types::{Command, Envelope, LogPosition, RequestId, Response};
 
@@ -277,19 +276,6 @@ impl Core {
             last_membership: self.membership.clone(),
         }
     }
-}
-
-/// Lets the other tasks run once.
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 fn hash_of(entry: &Entry) -> u64 {

@@ -15,6 +15,9 @@ use tower::Service;
 use super::hyper_io::{Executor, HyperIo, Timer};
 use crate::runtime::{Net, Runtime};
 
+/// What a member may send ahead on one stream.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// The connection could not be made or broke; in a sentence.
 #[derive(Debug)]
 pub struct GrpcChannelError(String);
@@ -37,12 +40,21 @@ pub struct GrpcChannel {
 impl GrpcChannel {
     /// Connects to `address` (`host:port`). Put a time-out around it.
     pub async fn connect<R: Runtime>(net: &R::Net, address: &str) -> Result<Self, GrpcChannelError> {
+        Self::with_window::<R>(net, address, STREAM_WINDOW_BYTES).await
+    }
+
+    /// The same for a client that lets the member send `window` bytes ahead on each stream.
+    pub async fn with_window<R: Runtime>(
+        net: &R::Net,
+        address: &str,
+        window: u32,
+    ) -> Result<Self, GrpcChannelError> {
         let failed = |why: String| GrpcChannelError(format!("cannot connect to {address}: {why}"));
         let authority: uri::Authority = address.parse().map_err(|error| failed(format!("{error}")))?;
         let stream = net.dial(address).await.map_err(|error| failed(error.to_string()))?;
         let (sender, connection) = Builder::new(Executor::<R>::new())
             .timer(Timer::<R>::new())
-            .initial_stream_window_size(1024 * 1024)
+            .initial_stream_window_size(window)
             .initial_connection_window_size(4 * 1024 * 1024)
             .handshake(HyperIo::new(stream, bytes::Bytes::new()))
             .await

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use etched_proto::etcdserverpb::cluster_server::ClusterServer;
 use etched_proto::etcdserverpb::lease_server::LeaseServer;
 use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
-use etched_proto::etcdserverpb::watch_server::WatchServer;
 use etched_proto::health::health_server::HealthServer;
 use http::{Request, Response, header};
 use hyper::body::Incoming;
@@ -21,7 +20,7 @@ use super::lease::Lease;
 use super::maintenance::Maintenance;
 use super::plain_http;
 use super::status::{max_message_bytes, response_in_grpc_words};
-use super::watch::Watch;
+use super::watch;
 use crate::node::Node;
 use crate::runtime::Runtime;
 
@@ -29,7 +28,6 @@ use crate::runtime::Runtime;
 pub(super) struct Doors<R: Runtime>(Arc<Services<R>>);
 
 struct Services<R: Runtime> {
-    watch: WatchServer<Watch<R>>,
     lease: LeaseServer<Lease<R>>,
     cluster: ClusterServer<Cluster<R>>,
     maintenance: MaintenanceServer<Maintenance<R>>,
@@ -49,7 +47,6 @@ impl<R: Runtime> Doors<R> {
         let max = max_message_bytes(node);
         let of = || node.clone();
         Doors(Arc::new(Services {
-            watch: WatchServer::new(Watch(of())).max_decoding_message_size(max),
             lease: LeaseServer::new(Lease(of())).max_decoding_message_size(max),
             cluster: ClusterServer::new(Cluster(of())).max_decoding_message_size(max),
             maintenance: MaintenanceServer::new(Maintenance(of())).max_decoding_message_size(max),
@@ -67,7 +64,9 @@ impl<R: Runtime> Doors<R> {
             "etcdserverpb.KV" => {
                 return Ok(kv::call(&services.node, request).await.unwrap_or_else(Status::into_http));
             }
-            "etcdserverpb.Watch" => services.watch.clone().call(request).await?,
+            "etcdserverpb.Watch" => {
+                return Ok(watch::call(&services.node, request).unwrap_or_else(Status::into_http));
+            }
             "etcdserverpb.Lease" => services.lease.clone().call(request).await?,
             "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,

@@ -1,6 +1,7 @@
 //! Answers that hold records, encoded straight from the records: first their length, then their
 //! bytes, so that nothing is copied in between and a large one can go out in pieces.
 
+use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
@@ -18,6 +19,8 @@ pub(super) const KVS: u32 = 2;
 const PREV_KVS: u32 = 3;
 /// `PutResponse.prev_kv`.
 const PREV_KV: u32 = 2;
+/// `WatchResponse.events`.
+const EVENTS: u32 = 11;
 /// `TxnResponse.responses`.
 const RESPONSES: u32 = 3;
 
@@ -115,6 +118,22 @@ pub(super) fn put_record(field: u32, record: &KeyValue, shown: Shown, into: &mut
     if shown.lease {
         put_number(6, fields.lease, into);
     }
+}
+
+/// An event as an element of `WatchResponse.events`: a response is its other fields and any number
+/// of these, one after the other. The previous record is written if it is given.
+pub(super) fn event_field(record: &KeyValue, previous: Option<&KeyValue>) -> Bytes {
+    let kind = i64::from(record.is_tombstone());
+    let before = previous.map_or(0, |previous| record_bytes(previous, Shown::ALL));
+    let length = number_bytes(kind) + record_bytes(record, Shown::ALL) + before;
+    let mut bytes = Vec::with_capacity(field_bytes(length));
+    put_length(EVENTS, length, &mut bytes);
+    put_number(1, kind, &mut bytes);
+    put_record(2, record, Shown::ALL, &mut bytes);
+    if let Some(previous) = previous {
+        put_record(3, previous, Shown::ALL, &mut bytes);
+    }
+    bytes.into()
 }
 
 fn header_bytes(header: &Header) -> usize {

@@ -25,6 +25,7 @@ mod tests;
 pub mod translate;
 mod unary;
 mod watch;
+mod watch_messages;
 
 pub use accept::serve;
 pub use client::{GrpcChannel, GrpcChannelError};

@@ -3,47 +3,112 @@
 //! One future drives both directions, and hyper polls it only while the client's window has room. So
 //! a client that sends without reading makes nothing grow here, and a lagging one lags in the hub.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
 use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::watch_request::RequestUnion;
+use futures_util::Stream;
 use futures_util::stream::unfold;
-use tonic::{Request, Response, Status, Streaming};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Frame;
+use hyper::body::Incoming;
+use tonic::body::Body;
+use tonic::codec::Codec;
+use tonic::metadata::MetadataMap;
+use tonic::{Status, Streaming};
+use tonic_prost::ProstCodec;
 
 use super::alarm::Alarm;
 use super::context::{context, requires_leader};
-use super::status::{in_grpc_words, max_message_bytes, status};
-use super::streams::Outgoing;
+use super::status::{in_grpc_words, max_message_bytes, status, unknown_method};
 use super::translate;
-use crate::node::api::WatchOutput;
+use super::watch_messages::Messages;
+use crate::node::api::{Header, WatchOutput};
 use crate::node::{Node, WatchSession};
 use crate::runtime::{Either, Runtime, select};
 use crate::types::Error;
 
-/// The Watch service of one member.
-pub(super) struct Watch<R: Runtime>(pub Node<R>);
+/// What is made ready for a stream at a time: as much as one HTTP/2 frame holds by default.
+const FRAME_BYTES: usize = 16 * 1024;
 
-#[tonic::async_trait]
-impl<R: Runtime> pb::watch_server::Watch for Watch<R> {
-    type WatchStream = Outgoing<pb::WatchResponse>;
+/// Serves one request of the service.
+pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    let (parts, body) = request.into_parts();
+    if parts.uri.path() != "/etcdserverpb.Watch/Watch" {
+        return Err(unknown_method(parts.uri.path()));
+    }
+    let metadata = MetadataMap::from_headers(parts.headers);
+    let deadline = context(node, &metadata)?.deadline;
+    let decoder = ProstCodec::<pb::WatchResponse, pb::WatchRequest>::default().decoder();
+    let stream = WatchStream {
+        session: node.watch_session(),
+        node: node.clone(),
+        requests: Streaming::new_request(decoder, body, None, Some(max_message_bytes(node))),
+        answer_first: false,
+        alarm: Alarm::new(node, deadline, requires_leader(&metadata)),
+        ended: false,
+    };
+    let batches = unfold(stream, |mut stream| async move {
+        let batch = stream.next().await?;
+        Some((batch, stream))
+    });
+    let mut response = Response::new(Body::new(WatchBody {
+        batches: Box::pin(batches),
+        messages: Messages::new(if buggify!("small fragments") { 100 } else { max_message_bytes(node) }),
+        end: None,
+        is_ended: false,
+    }));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    Ok(response)
+}
 
-    async fn watch(
-        &self,
-        request: Request<Streaming<pb::WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let deadline = context(&self.0, request.metadata())?.deadline;
-        let alarm = Alarm::new(&self.0, deadline, requires_leader(request.metadata()));
-        let stream = WatchStream {
-            session: self.0.watch_session(),
-            node: self.0.clone(),
-            requests: request.into_inner(),
-            pieces: Vec::new().into_iter(),
-            answer_first: false,
-            alarm,
-            ended: false,
+/// What a stream gets at a time, with the header of its responses.
+type Batch = Result<(Vec<WatchOutput>, Header), Status>;
+
+/// The responses of one stream as HTTP frames: all that is ready goes into one.
+struct WatchBody {
+    batches: Pin<Box<dyn Stream<Item = Batch> + Send>>,
+    messages: Messages,
+    /// How the stream ends, once that is known.
+    end: Option<Status>,
+    is_ended: bool,
+}
+
+impl http_body::Body for WatchBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let mut is_pending = false;
+        while self.end.is_none() && !self.is_ended && !is_pending && self.messages.bytes() < FRAME_BYTES {
+            match self.batches.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok((outputs, header)))) => self.messages.write(&outputs, header),
+                Poll::Ready(Some(Err(status))) => self.end = Some(status),
+                Poll::Ready(None) => self.end = Some(Status::ok("")),
+                Poll::Pending => is_pending = true,
+            }
+        }
+        if let Some(frame) = self.messages.pop() {
+            return Poll::Ready(Some(Ok(Frame::data(frame))));
+        }
+        let Some(end) = self.end.take() else {
+            return if self.is_ended { Poll::Ready(None) } else { Poll::Pending };
         };
-        Ok(Response::new(Box::pin(unfold(stream, |mut stream| async move {
-            let item = stream.next().await?;
-            Some((item, stream))
-        }))))
+        self.is_ended = true;
+        let mut trailers = HeaderMap::new();
+        // Our own texts are valid trailers; without one the client sees a broken stream.
+        let _ = end.add_header(&mut trailers);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended
     }
 }
 
@@ -52,8 +117,6 @@ struct WatchStream<R: Runtime> {
     node: Node<R>,
     session: WatchSession<R>,
     requests: Streaming<pb::WatchRequest>,
-    /// What is left of a response that was split.
-    pieces: std::vec::IntoIter<pb::WatchResponse>,
     /// A request was just carried out: what it gives goes out before the next one is read. The other
     /// way round a request comes first, so neither direction starves the other.
     answer_first: bool,
@@ -64,16 +127,13 @@ struct WatchStream<R: Runtime> {
 /// What happened first.
 enum Step {
     Request(Result<Option<pb::WatchRequest>, Status>),
-    Output(Option<WatchOutput>),
+    Outputs(Option<Vec<WatchOutput>>),
     Alarm(Error),
 }
 
 impl<R: Runtime> WatchStream<R> {
-    /// The next message for the client; an error or `None` ends the stream.
-    async fn next(&mut self) -> Option<Result<pb::WatchResponse, Status>> {
-        if let Some(piece) = self.pieces.next() {
-            return Some(Ok(piece));
-        }
+    /// The next messages for the client; an error or `None` ends the stream.
+    async fn next(&mut self) -> Option<Batch> {
         while !self.ended {
             let step = self.step().await;
             self.answer_first = matches!(step, Step::Request(_));
@@ -82,10 +142,12 @@ impl<R: Runtime> WatchStream<R> {
                     self.carry_out(request);
                     continue;
                 }
-                Step::Output(Some(output)) => return Some(Ok(self.respond(output))),
+                Step::Outputs(Some(outputs)) => {
+                    return Some(Ok((outputs, self.node.header(0))));
+                }
                 Step::Request(Ok(None)) => None,
                 Step::Request(Err(error)) => Some(in_grpc_words(error, max_message_bytes(&self.node))),
-                Step::Output(None) => Some(status(Error::WatchCanceled)),
+                Step::Outputs(None) => Some(status(Error::WatchCanceled)),
                 Step::Alarm(error) => Some(status(error)),
             };
             self.ended = true;
@@ -95,18 +157,18 @@ impl<R: Runtime> WatchStream<R> {
     }
 
     async fn step(&mut self) -> Step {
-        let output = self.session.next();
+        let outputs = self.session.next(FRAME_BYTES);
         let request = self.requests.message();
         let work = async {
             if self.answer_first {
-                match select(output, request).await {
-                    Either::First(output) => Step::Output(output),
+                match select(outputs, request).await {
+                    Either::First(outputs) => Step::Outputs(outputs),
                     Either::Second(request) => Step::Request(request),
                 }
             } else {
-                match select(request, output).await {
+                match select(request, outputs).await {
                     Either::First(request) => Step::Request(request),
-                    Either::Second(output) => Step::Output(output),
+                    Either::Second(outputs) => Step::Outputs(outputs),
                 }
             }
         };
@@ -116,7 +178,7 @@ impl<R: Runtime> WatchStream<R> {
         }
     }
 
-    fn carry_out(&self, request: pb::WatchRequest) {
+    fn carry_out(&mut self, request: pb::WatchRequest) {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => self.session.create(translate::watch_create(create)),
             Some(RequestUnion::CancelRequest(cancel)) => self.session.cancel(cancel.watch_id),
@@ -124,12 +186,5 @@ impl<R: Runtime> WatchStream<R> {
             // Row W24: what is not understood is ignored.
             None => {}
         }
-    }
-
-    /// One response, or the first of its fragments (W15).
-    fn respond(&mut self, output: WatchOutput) -> pb::WatchResponse {
-        let header = self.node.header(output.header_revision);
-        self.pieces = translate::fragments(output, &header, max_message_bytes(&self.node)).into_iter();
-        self.pieces.next().expect("there is always one piece")
     }
 }

@@ -19,6 +19,10 @@ pub const ELECTION_TIMEOUT_MS: u64 = 1000;
 pub const MAX_ELECTION_TIMEOUT_MS: u64 = 50_000;
 /// An election time-out is at least this many heartbeats.
 pub const MIN_ELECTION_HEARTBEATS: u64 = 5;
+/// Time between progress notices of watchers in milliseconds, by default and at least (W18).
+pub const PROGRESS_INTERVAL_MS: u64 = 600_000;
+/// See [`PROGRESS_INTERVAL_MS`].
+pub const MIN_PROGRESS_INTERVAL_MS: u64 = 100;
 /// Cost of a put besides key and value, for the quota (MA4).
 pub const PUT_COST_BYTES: i64 = 256;
 /// Proposals that may wait on one member, in count.

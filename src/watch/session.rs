@@ -1,16 +1,21 @@
 //! One client stream: its watchers by id and the queue of what it gets next.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use crate::types::Event;
+use super::announced::Events;
 
 /// Items a stream's queue holds before its watchers lag.
-pub(super) const QUEUE_ITEMS: usize = 1024;
-/// Bytes of keys and values a stream's queue refers to before its watchers lag. They are shared
-/// with history, so this bounds what compaction cannot free, not copies.
-pub(super) const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const QUEUE_ITEMS: usize = if cfg!(test) { 256 } else { 8192 };
+/// Bytes a stream's queue refers to before its watchers lag. Keys and values are shared with
+/// history, so this bounds what compaction cannot free.
+const QUEUE_BYTES: usize = 1024 * 1024;
 /// Events of one response are merged up to this many bytes.
 const MERGE_BYTES: usize = 64 * 1024;
+/// What an item counts by itself.
+const ITEM_BYTES: usize = 64;
+/// Room that an empty queue keeps.
+const KEPT_ITEMS: usize = 32;
 
 /// What a stream gets next, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +41,9 @@ pub enum Output {
         /// Header revision (W21).
         revision: i64,
         /// In order of (revision, sub).
-        events: Vec<Event>,
+        events: Events,
+        /// Whether the watcher wants previous records (W17).
+        prev_kv: bool,
         /// Whether the watcher asked for fragments (W15).
         fragment: bool,
     },
@@ -58,6 +65,25 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// What it is worth when it is sent, about.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Output::Events { events, prev_kv, .. } => {
+                events.as_slice().iter().map(|event| event.queued_bytes(*prev_kv)).sum()
+            }
+            _ => ITEM_BYTES,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Item {
+    output: Output,
+    /// What it counts in the queue.
+    bytes: usize,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Session {
     /// Watch id to the hub's watcher number.
@@ -66,7 +92,9 @@ pub(super) struct Session {
     pub lagging: VecDeque<usize>,
     /// Queue items taken since the last catch-up step, so that neither starves the other.
     pub taken: usize,
-    queue: VecDeque<Output>,
+    /// Whether it is already in the list of streams that have something new.
+    pub touched: bool,
+    queue: VecDeque<Item>,
     queued_bytes: usize,
     next_id: i64,
 }
@@ -82,6 +110,11 @@ impl Session {
         self.queue.is_empty()
     }
 
+    /// What its queue counts.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
     /// The next free id, from 0 upward (W4).
     pub fn free_id(&mut self) -> i64 {
         while self.watchers.contains_key(&self.next_id) {
@@ -92,50 +125,88 @@ impl Session {
     }
 
     pub fn push(&mut self, output: Output) {
-        self.queue.push_back(output);
+        self.queue.push_back(Item { output, bytes: 0 });
     }
 
-    /// Queues events, merged into the last item if that belongs to the same watcher.
-    pub fn push_events(&mut self, watch_id: i64, revision: i64, events: Vec<Event>, fragment: bool) {
-        let bytes = events_bytes(&events);
-        self.queued_bytes += bytes;
-        if let Some(Output::Events { watch_id: id, revision: header, events: last, .. }) =
-            self.queue.back_mut()
-            && *id == watch_id
-            && events_bytes(last) + bytes <= MERGE_BYTES
+    /// Queues events, merged into the last item if that belongs to the same watcher. `output` is of
+    /// the kind Events.
+    pub fn push_events(&mut self, output: Output) {
+        let Output::Events { watch_id, revision, events, .. } = &output else { return };
+        let last = self.queue.back_mut();
+        let shared = last.as_ref().is_some_and(|item| item.refers_to(events));
+        let bytes = if shared { 0 } else { output.bytes() };
+        if let Some(item) = last
+            && item.bytes + bytes <= MERGE_BYTES
+            && let Output::Events { watch_id: id, revision: header, events: queued, .. } = &mut item.output
+            && id == watch_id
         {
-            *header = revision;
-            last.extend(events);
+            *header = *revision;
+            queued.append(events);
+            item.bytes += bytes;
+            self.queued_bytes += bytes;
             return;
         }
-        self.queue.push_back(Output::Events { watch_id, revision, events, fragment });
+        let bytes = bytes + ITEM_BYTES;
+        self.queued_bytes += bytes;
+        self.queue.push_back(Item { output, bytes });
     }
 
-    pub fn pop(&mut self) -> Option<Output> {
-        let output = self.queue.pop_front()?;
-        if let Output::Events { events, .. } = &output {
-            self.queued_bytes -= events_bytes(events);
-        }
+    pub fn pop(&mut self) -> Option<(Output, usize)> {
+        let Item { output, bytes } = self.queue.pop_front()?;
+        self.queued_bytes -= bytes;
         self.taken += 1;
-        Some(output)
+        self.shrink();
+        Some((output, bytes))
     }
 
     /// Drops what is queued for a watcher that was cancelled.
     pub fn forget(&mut self, gone: i64) {
-        let freed = &mut self.queued_bytes;
-        self.queue.retain(|output| match output {
-            Output::Events { watch_id, events, .. } if *watch_id == gone => {
-                *freed -= events_bytes(events);
-                false
-            }
-            Output::Progress { watch_id, .. } => *watch_id != gone,
+        self.retain(|output| match output {
+            Output::Events { watch_id, .. } | Output::Progress { watch_id, .. } => *watch_id != gone,
             _ => true,
         });
     }
+
+    /// Gives back all queued events: the first undelivered revision of each watcher that had some.
+    /// Progress behind them is given up with them.
+    pub fn spill(&mut self) -> BTreeMap<i64, i64> {
+        let mut first = BTreeMap::new();
+        self.retain(|output| match output {
+            Output::Events { watch_id, events, .. } => {
+                first.entry(*watch_id).or_insert(events.first_revision());
+                false
+            }
+            Output::Progress { .. } => first.is_empty(),
+            _ => true,
+        });
+        first
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&Output) -> bool) {
+        let freed = &mut self.queued_bytes;
+        self.queue.retain(|item| {
+            let kept = keep(&item.output);
+            *freed -= if kept { 0 } else { item.bytes };
+            kept
+        });
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        if self.queue.is_empty() && self.queue.capacity() > 8 * KEPT_ITEMS {
+            self.queue.shrink_to(KEPT_ITEMS);
+        }
+    }
 }
 
-fn events_bytes(events: &[Event]) -> usize {
-    let one =
-        |event: &Event| event.kv.data_bytes() + event.prev_kv.as_ref().map_or(0, |kv| kv.data_bytes()) + 64;
-    events.iter().map(one).sum()
+impl Item {
+    /// Whether it holds the same shared event: watchers of one key on one stream follow each other.
+    fn refers_to(&self, events: &Events) -> bool {
+        match (&self.output, events) {
+            (Output::Events { events: Events::One(mine), .. }, Events::One(other)) => {
+                Arc::ptr_eq(mine, other)
+            }
+            _ => false,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! One watcher: what it follows and how far it has come.
 
-use crate::types::{Event, KeyRange};
+use crate::types::{KeyRange, KeyValue};
 
 /// Which kinds of events a watcher does not want (W16).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,13 @@ pub struct Create {
     pub fragment: bool,
 }
 
+impl Create {
+    /// Whether the watcher wants this kind of record. Does not check the range.
+    pub(super) fn wants(&self, kv: &KeyValue) -> bool {
+        !(if kv.is_tombstone() { self.filters.no_delete } else { self.filters.no_put })
+    }
+}
+
 /// A registered watcher.
 #[derive(Debug)]
 pub(super) struct Watcher {
@@ -40,7 +47,7 @@ pub(super) struct Watcher {
     /// What it follows.
     pub spec: Create,
     /// The next revision it needs: all matching events below it are in the stream's queue or
-    /// beyond. Never decreases.
+    /// beyond. Decreases only when the queue is given back to save memory.
     pub next: i64,
     /// Whether it must catch up from history; while true, published events pass it by.
     pub lagging: bool,
@@ -49,18 +56,8 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// The event as this watcher sees it, `None` if filtered.
-    pub fn view(&self, event: &Event) -> Option<Event> {
-        view(&self.spec, event)
+    /// Whether it has come to `revision`, the newest, and has begun at all (W8, W19).
+    pub fn is_current(&self, revision: i64) -> bool {
+        !self.lagging && self.spec.start_revision <= revision
     }
-}
-
-/// The event as a watcher with `spec` sees it, `None` if filtered. Does not check the range.
-pub(super) fn view(spec: &Create, event: &Event) -> Option<Event> {
-    let delete = event.kv.is_tombstone();
-    if (delete && spec.filters.no_delete) || (!delete && spec.filters.no_put) {
-        return None;
-    }
-    let prev_kv = if spec.prev_kv { event.prev_kv.clone() } else { None };
-    Some(Event { kv: event.kv.clone(), prev_kv })
 }

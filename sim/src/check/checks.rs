@@ -137,6 +137,11 @@ impl Checks {
         self.watches.create(stream, create);
     }
 
+    /// A client asks to end a watch of its stream.
+    pub fn on_watch_cancel(&mut self, stream: u64, watch_id: i64) {
+        self.watches.cancel(stream, watch_id);
+    }
+
     /// A response came on `stream`.
     pub fn on_watch_response(&mut self, stream: u64, response: &pb::WatchResponse) -> Checked {
         let checked = self.watches.response(self.history.model(), stream, response);

@@ -84,4 +84,14 @@ proptest! {
         let end = Some((header, range.more, range.count));
         prop_assert_eq!(bytes(chunk(range.kvs, length, shown, end)), expected.encode_to_vec());
     }
+
+    #[test]
+    fn events_like_prost(kv in record(), before in prop::option::of(record())) {
+        let shown = crate::types::Event { kv: kv.clone(), prev_kv: before.clone() };
+        let response = etched_proto::etcdserverpb::WatchResponse {
+            events: vec![translate::event(&shown)],
+            ..Default::default()
+        };
+        prop_assert_eq!(event_field(&kv, before.as_ref()), response.encode_to_vec());
+    }
 }

@@ -48,19 +48,29 @@ impl Member {
         change: impl FnOnce(&mut NodeConfig),
         options: ServerOptions,
     ) -> Member {
-        let root = std::env::temp_dir().join(format!("etched-doors-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&root);
-        let mut initial = Vec::new();
-        for n in 0..members {
-            let peer = OsNet.listen("127.0.0.1:0").await.expect("a port").local_address();
-            initial.push(InitialMember { name: format!("n{n}"), peer_urls: vec![format!("http://{peer}")] });
-        }
-        let mut config = NodeConfig {
-            listen_peer: vec![initial[0].peer_urls[0].replace("http://", "")],
-            segment_bytes: 8 << 20,
-            ..NodeConfig::new("n0", initial)
-        };
+        let initial = initial_members(members).await;
+        let mut config = NodeConfig { segment_bytes: 8 << 20, ..NodeConfig::new("n0", initial) };
         change(&mut config);
+        Member::open(name, config, options).await
+    }
+
+    /// Three members of one cluster.
+    async fn cluster(name: &str) -> Vec<Member> {
+        let initial = initial_members(3).await;
+        let mut members = Vec::new();
+        for n in 0..3 {
+            let config =
+                NodeConfig { segment_bytes: 8 << 20, ..NodeConfig::new(&format!("n{n}"), initial.clone()) };
+            members.push(Member::open(&format!("{name}-{n}"), config, ServerOptions::default()).await);
+        }
+        members
+    }
+
+    async fn open(place: &str, mut config: NodeConfig, options: ServerOptions) -> Member {
+        let root = std::env::temp_dir().join(format!("etched-doors-{}-{place}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        let own = config.initial_cluster.iter().find(|member| member.name == config.name);
+        config.listen_peer = vec![own.expect("a member").peer_urls[0].replace("http://", "")];
         let disk = OsDisk::open(&root, true).expect("a directory");
         let node = Node::<OsRuntime>::open(config, OsNet, disk).await.expect("the node opens");
         let listener = OsNet.listen("127.0.0.1:0").await.expect("a port");
@@ -83,6 +93,16 @@ impl Member {
         self.doors.await.expect("the doors end");
         let _ = std::fs::remove_dir_all(self.root);
     }
+}
+
+/// Members `n0`, `n1` ... on free ports.
+async fn initial_members(count: usize) -> Vec<InitialMember> {
+    let mut listeners = Vec::new();
+    for _ in 0..count {
+        listeners.push(OsNet.listen("127.0.0.1:0").await.expect("a port"));
+    }
+    let urls = listeners.iter().map(|listener| vec![format!("http://{}", listener.local_address())]);
+    urls.enumerate().map(|(n, peer_urls)| InitialMember { name: format!("n{n}"), peer_urls }).collect()
 }
 
 fn put(key: &str, value: &str) -> pb::PutRequest {

@@ -13,4 +13,4 @@ pub use response::{
     compaction_response, delete_range_response, event, key_value, member, put_response, range_response,
     response_header, txn_response,
 };
-pub use watch::{fragments, watch_create};
+pub use watch::{watch_create, watch_response};

@@ -6,7 +6,7 @@ use etched_proto::etcdserverpb::request_op::Request;
 use proptest::prelude::*;
 
 use super::*;
-use crate::node::api::{Header, WatchOutput};
+use crate::node::api::Header;
 use crate::types::limits::{MAX_TXN_DEPTH, MAX_TXN_OPS};
 use crate::types::{
     CompareResult, CompareTarget, Error, Event, KeyValue, KeyValueFields, RangeResponse, Revision, SortOrder,
@@ -176,31 +176,6 @@ fn d5_delete_event() {
 }
 
 proptest! {
-    /// W15: pieces join to the whole, only the last is not flagged, none is too large unless it
-    /// holds one event.
-    #[test]
-    fn w15_fragments(sizes in prop::collection::vec(0usize..300, 0..40), max in 64usize..2000) {
-        use prost::Message;
-        let events: Vec<_> = sizes.iter().zip(2..)
-            .map(|(size, main)| Event { kv: record(main, &vec![0; *size]), prev_kv: None })
-            .collect();
-        let output = WatchOutput { watch_id: 3, header_revision: 99, fragment: true, events, ..Default::default() };
-        let whole = fragments(WatchOutput { fragment: false, ..output.clone() }, &Header::default(), max);
-        prop_assert_eq!(whole.len(), 1);
-        let pieces = fragments(output, &Header::default(), max);
-        let joined: Vec<_> = pieces.iter().flat_map(|piece| piece.events.clone()).collect();
-        prop_assert_eq!(&joined, &whole[0].events);
-        if whole[0].encoded_len() < max {
-            prop_assert_eq!(pieces.len(), 1);
-        }
-        for (index, piece) in pieces.iter().enumerate() {
-            prop_assert_eq!(piece.fragment, index + 1 < pieces.len());
-            prop_assert!(piece.encoded_len() < max || piece.events.len() == 1);
-            prop_assert!(pieces.len() == 1 || !piece.events.is_empty());
-            prop_assert_eq!((piece.watch_id, piece.header.unwrap().revision), (3, 99));
-        }
-    }
-
     /// The merged intervals hold the same keys as the plain list.
     #[test]
     fn t4_intervals_against_a_list(ranges in prop::collection::vec(("[a-e]{1,2}", "[a-e]{0,2}"), 0..8), key in "[a-e]{1,2}") {

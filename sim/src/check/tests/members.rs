@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use etched::node::api::{RequestContext, WatchCreate};
+use etched::node::api::{Header, RequestContext, WatchCreate};
 use etched::node::{InitialMember, Node, NodeConfig};
 use etched::runtime::Runtime;
 use etched::server::translate;
@@ -121,7 +121,7 @@ async fn client(judge: Judge, node: Node<SimRuntime>, client: u64) {
 /// Watches everything from the present revision on, until the node goes away.
 async fn watcher(judge: Judge, node: Node<SimRuntime>) {
     let stream = judge.number();
-    let session = node.watch_session();
+    let mut session = node.watch_session();
     let start_revision = {
         let mut shared = judge.lock();
         let start_revision = (shared.checks.revision() - 5).max(1);
@@ -145,20 +145,13 @@ async fn watcher(judge: Judge, node: Node<SimRuntime>) {
         fragment: false,
     });
     let _end = EndOnDrop(judge.clone(), stream);
-    while let Some(output) = session.next().await {
-        let response = pb::WatchResponse {
-            header: Some(pb::ResponseHeader { revision: output.header_revision, ..Default::default() }),
-            watch_id: output.watch_id,
-            created: output.created,
-            canceled: output.canceled,
-            compact_revision: output.compact_revision,
-            cancel_reason: output.cancel_reason,
-            events: output.events.iter().map(translate::event).collect(),
-            ..Default::default()
-        };
-        let _ = judge.lock().checks.on_watch_response(stream, &response);
-        if response.events.len() % 3 == 1 {
-            session.progress();
+    while let Some(outputs) = session.next(1).await {
+        for output in outputs {
+            let response = translate::watch_response(&output, &Header::default());
+            let _ = judge.lock().checks.on_watch_response(stream, &response);
+            if response.events.len() % 3 == 1 {
+                session.progress();
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Doctored watch streams: each of the nine rules.
+//! Doctored watch streams: each of the rules.
 
 use etched_proto::etcdserverpb as pb;
 use etched_proto::mvccpb::Event;
@@ -128,7 +128,6 @@ fn unique() {
 fn atomic() {
     assert_eq!(doctored(|_, responses| drop(responses[2].events.pop())), "watch-atomic");
     assert_eq!(doctored(|_, responses| drop(responses[2].events.remove(0))), "watch-atomic");
-    assert_eq!(doctored(|_, responses| responses[2].fragment = true), "watch-atomic");
 }
 
 #[test]
@@ -155,7 +154,7 @@ fn reliable() {
     );
     let mut cancel = progress(7);
     (cancel.canceled, cancel.compact_revision) = (true, 5);
-    assert_eq!(doctored(|_, responses| responses[2] = cancel), "watch-reliable");
+    assert_eq!(doctored(|_, responses| responses[2] = cancel), "watch-cancel");
 }
 
 #[test]
@@ -167,8 +166,62 @@ fn a_compaction_may_cancel() {
     (cancel.canceled, cancel.compact_revision) = (true, 6);
     assert_eq!(run(&model, create(), &[created(1), cancel.clone()]), Ok(()));
     let mut late = responses;
-    late.push(cancel);
-    assert_eq!(run(&model, create(), &late).unwrap_err().checker, "watch-reliable", "it had everything");
+    late.push(cancel.clone());
+    assert_eq!(run(&model, create(), &late).unwrap_err().checker, "watch-cancel", "it had everything");
+    cancel.cancel_reason = "because".to_string();
+    assert_eq!(run(&model, create(), &[created(1), cancel]).unwrap_err().checker, "watch-cancel");
+}
+
+#[test]
+fn cancel() {
+    let model = model();
+    let cancel = pb::WatchResponse { canceled: true, ..progress(7) };
+    assert_eq!(doctored(|_, responses| responses[2] = cancel.clone()), "watch-cancel", "nobody asked");
+    let mut watches = Watches::default();
+    watches.create(1, create());
+    watches.cancel(1, 0);
+    for response in [created(1), cancel] {
+        assert_eq!(watches.response(&model, 1, &response), Ok(()));
+    }
+    let refused = |create: pb::WatchCreateRequest, watch_id: i64, reason: &str| {
+        let cancel_reason = reason.to_string();
+        let refusal = pb::WatchResponse { watch_id, canceled: true, cancel_reason, ..created(7) };
+        run(&model, create, &[refusal])
+    };
+    let empty = pb::WatchCreateRequest { range_end: b"a".to_vec().into(), ..create() };
+    let reason = "mvcc: watcher range is empty";
+    assert_eq!(refused(empty.clone(), -1, reason), Ok(()));
+    assert_eq!(refused(empty, 0, reason).unwrap_err().checker, "watch-cancel");
+    assert_eq!(refused(create(), -1, reason).unwrap_err().checker, "watch-cancel");
+}
+
+#[test]
+fn fragments() {
+    assert_eq!(doctored(|_, responses| responses[2].fragment = true), "watch-fragments", "not asked for");
+    let model = model();
+    let asked = pb::WatchCreateRequest { fragment: true, ..create() };
+    let mut responses = clean(&model);
+    responses[1].fragment = true;
+    assert_eq!(
+        run(&model, asked.clone(), &responses).unwrap_err().checker,
+        "watch-fragments",
+        "another header"
+    );
+    let mut responses = clean(&model);
+    responses[2].fragment = true;
+    assert_eq!(run(&model, asked, &responses).unwrap_err().checker, "watch-fragments", "progress inside");
+}
+
+#[test]
+fn future_start() {
+    let model = model();
+    let future = pb::WatchCreateRequest { start_revision: 4, ..create() };
+    let responses = |events| [created(3), events];
+    let early = run(&model, future.clone(), &responses(events(&model, [3])));
+    assert_eq!(early.unwrap_err().checker, "watch-future-start");
+    let early = run(&model, future.clone(), &responses(progress(3)));
+    assert_eq!(early.unwrap_err().checker, "watch-future-start");
+    assert_eq!(run(&model, future, &responses(events(&model, [4, 5, 7]))), Ok(()));
 }
 
 #[test]
@@ -176,7 +229,8 @@ fn resumable() {
     assert_eq!(doctored(|_, responses| drop(responses.remove(1))), "watch-resumable");
     let model = model();
     let later = pb::WatchCreateRequest { start_revision: 4, ..create() };
-    assert_eq!(run(&model, later, &clean(&model)).unwrap_err().checker, "watch-resumable");
+    let early = [created(7), events(&model, [2, 3])];
+    assert_eq!(run(&model, later, &early).unwrap_err().checker, "watch-resumable");
 }
 
 #[test]
@@ -184,8 +238,6 @@ fn bookmarkable() {
     assert_eq!(doctored(|_, responses| responses[3] = progress(5)), "watch-bookmarkable");
     assert_eq!(doctored(|_, responses| responses[5] = progress(8)), "watch-bookmarkable");
     assert_eq!(doctored(|model, responses| responses.push(events(model, [7]))), "watch-bookmarkable");
-    let future = pb::WatchCreateRequest { start_revision: 20, ..create() };
-    assert_eq!(run(&model(), future, &[created(7), progress(7)]).unwrap_err().checker, "watch-bookmarkable");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The hub against a small history of its own.
 
+mod anything;
+
 use std::sync::Arc;
 
 use super::*;
-use crate::types::{KeyRange, KeyValueFields, Revision};
+use crate::types::{Event, KeyRange, KeyValueFields, Revision};
 
 #[derive(Clone, Default)]
 struct Log {
@@ -40,6 +42,18 @@ impl World {
 
     /// One revision that changes `keys`; a leading `-` deletes.
     fn commit(&mut self, keys: &[&str]) {
+        let records = self.log(keys);
+        let events: Vec<Event> = records.iter().map(|kv| Event { kv: kv.clone(), prev_kv: None }).collect();
+        self.hub.publish(self.log.clone(), &events);
+    }
+
+    /// The same, but it comes with a snapshot.
+    fn jump(&mut self, keys: &[&str]) {
+        self.log(keys);
+        self.hub.jump(self.log.clone());
+    }
+
+    fn log(&mut self, keys: &[&str]) -> Vec<KeyValue> {
         let main = self.log.revision + 1;
         let record = |(sub, key): (usize, &&str)| {
             let sub = u32::try_from(sub).expect("small");
@@ -55,22 +69,20 @@ impl World {
         let records: Vec<KeyValue> = keys.iter().enumerate().map(record).collect();
         Arc::make_mut(&mut self.log.records).extend(records.iter().cloned());
         self.log.revision = main;
-        let events: Vec<Event> = records.iter().map(|kv| Event { kv: kv.clone(), prev_kv: None }).collect();
-        self.hub.publish(self.log.clone(), &events);
+        records
     }
 
     /// Everything the stream gets until it is idle.
     fn drain(&mut self, id: SessionId) -> Vec<Output> {
         let mut outputs = Vec::new();
         while !self.hub.is_idle(id) {
-            match self.hub.take(id) {
-                Some(output) => outputs.push(output),
-                None => {
-                    if let Some(step) = self.hub.plan_catch_up(id) {
-                        let found = step.run();
-                        self.hub.finish_catch_up(found);
-                    }
-                }
+            let before = outputs.len();
+            self.hub.take(id, 1, &mut outputs);
+            if outputs.len() == before
+                && let Some(step) = self.hub.plan_catch_up(id)
+            {
+                let found = step.run();
+                self.hub.finish_catch_up(found);
             }
         }
         outputs
@@ -94,9 +106,9 @@ fn events(outputs: &[Output]) -> Vec<(i64, i64, String)> {
     let mut found = Vec::new();
     for output in outputs {
         if let Output::Events { watch_id, events, .. } = output {
-            for event in events {
-                let key = String::from_utf8_lossy(event.kv.key()).into_owned();
-                found.push((*watch_id, event.kv.fields().mod_revision, key));
+            for event in events.as_slice() {
+                let key = String::from_utf8_lossy(event.kv().key()).into_owned();
+                found.push((*watch_id, event.kv().fields().mod_revision, key));
             }
         }
     }
@@ -196,10 +208,9 @@ fn w14_events_of_one_revision_stay_together() {
     world.hub.create(id, create("b", "z", 0));
     world.commit(&["a", "b", "c"]);
     let outputs = world.drain(id);
-    let sizes: Vec<usize> = outputs
-        .iter()
-        .filter_map(|o| if let Output::Events { events, .. } = o { Some(events.len()) } else { None })
-        .collect();
+    let size =
+        |o: &Output| if let Output::Events { events, .. } = o { Some(events.as_slice().len()) } else { None };
+    let sizes: Vec<usize> = outputs.iter().filter_map(size).collect();
     assert_eq!(sizes, [3, 2]);
 }
 
@@ -268,4 +279,27 @@ fn many_ranges_find_their_keys_like_a_plain_scan() {
         let plain: Vec<usize> = all.iter().filter(|(r, _)| r.contains(&key)).map(|(_, n)| *n).collect();
         assert_eq!(found, plain);
     }
+}
+
+#[test]
+fn queues_of_streams_that_stand_still_are_given_back() {
+    let mut world = World::new();
+    let ids: Vec<SessionId> = (0..40).map(|_| world.hub.open()).collect();
+    for id in &ids {
+        world.hub.create(*id, create("a", "z", 0));
+    }
+    let reader = ids[39];
+    let mut read = Vec::new();
+    for _ in 0..300 {
+        world.commit(&["a"]);
+        read.extend(world.drain(reader));
+        assert!(world.hub.queued_bytes <= 70 * 1024, "{}", world.hub.queued_bytes);
+    }
+    let revisions = |outputs: &[Output]| events(outputs).iter().map(|(_, main, _)| *main).collect::<Vec<_>>();
+    let all: Vec<i64> = (2..=301).collect();
+    assert_eq!(revisions(&read), all);
+    for id in &ids[..39] {
+        assert_eq!(revisions(&world.drain(*id)), all);
+    }
+    assert_eq!(world.hub.queued_bytes, 0);
 }
