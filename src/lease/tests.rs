@@ -133,7 +133,7 @@ fn l7_ordered_by_expiry() {
 fn comes_back_from_its_records() {
     let mut leases = Leases::default();
     for id in [i64::MIN, -1, 1, i64::MAX] {
-        leases.grant(id, id.unsigned_abs().cast_signed().max(2).min(MAX_LEASE_TTL_S)).expect("new id");
+        leases.grant(id, id.unsigned_abs().cast_signed().clamp(2, MAX_LEASE_TTL_S)).expect("new id");
     }
     tick(&mut leases, 2, 77);
     leases.grant(5, 5).expect("new id");

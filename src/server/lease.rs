@@ -118,7 +118,7 @@ enum Step {
 impl<R: Runtime> KeepAlives<R> {
     /// The next message for the client; an error or `None` ends the stream.
     async fn next(&mut self) -> Option<Result<pb::LeaseKeepAliveResponse, Status>> {
-        while !self.is_ended && !(self.is_read && self.serving.is_empty()) {
+        while !self.is_ended && (!self.is_read || !self.serving.is_empty()) {
             let end = match self.step().await {
                 Step::Answer(Ok(answer)) => return Some(Ok(answer)),
                 Step::Request(Ok(Some(request))) => {
