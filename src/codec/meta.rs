@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::blob::Blob;
 use super::frame::{self, Kind};
 use super::mirror::{MemberV1, PositionV1};
+use super::retry::RetryV1;
 use super::{CodecError, put, take};
 use crate::state::StateMeta;
 use crate::types::LogPosition;
@@ -35,6 +36,7 @@ struct MetaV1<'a> {
     lease_clock: u64,
     lease_term: u64,
     members: Vec<MemberV1>,
+    retries: Vec<RetryV1>,
     sum: u128,
     chain: u128,
     rows: u64,
@@ -52,6 +54,7 @@ pub(super) fn encode_as(kind: Kind, meta: &Meta) -> Vec<u8> {
         lease_clock: state.lease_clock,
         lease_term: state.lease_term,
         members: state.members.iter().map(MemberV1::from).collect(),
+        retries: state.retries.iter().map(RetryV1::from).collect(),
         sum: state.sum,
         chain: state.chain,
         rows: meta.rows,
@@ -71,6 +74,7 @@ pub(super) fn decode_payload(what: &'static str, payload: &[u8]) -> Result<Meta,
         lease_clock: mirror.lease_clock,
         lease_term: mirror.lease_term,
         members: mirror.members.into_iter().map(Into::into).collect(),
+        retries: mirror.retries.into_iter().map(Into::into).collect(),
         sum: mirror.sum,
         chain: mirror.chain,
     };
@@ -92,11 +96,13 @@ pub fn decode(bytes: &[u8]) -> Result<Meta, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Member;
+    use crate::types::{Member, Outcome, RetryRecord};
 
     #[test]
     fn golden() {
         let member = Member { id: 1, name: "one".into(), ..Member::default() };
+        let outcome = Outcome::Txn { succeeded: true, deleted: vec![6] };
+        let retry = RetryRecord { client: 1, sequence: 2, used: 3, revision: 4, outcome };
         let state = StateMeta {
             revision: 5,
             compact_revision: -1,
@@ -104,6 +110,7 @@ mod tests {
             lease_clock: 300,
             lease_term: 2,
             members: vec![member],
+            retries: vec![retry],
             sum: 1 << 100,
             chain: 2,
         };
@@ -111,7 +118,10 @@ mod tests {
         let meta = Meta { applied, membership: Bytes::from_static(b"mm"), state, rows: 4 };
         let bytes = encode(&meta);
         let hex: String = bytes[frame::HEAD_BYTES..].iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "020109026d6d0a0101fb2c01020101036f6e65000000fe000000000000000000000000100000000204");
+        assert_eq!(
+            hex,
+            "020109026d6d0a0101fb2c01020101036f6e6500000001010203080201010cfe000000000000000000000000100000000204"
+        );
         assert_eq!(decode(&bytes), Ok(meta));
     }
 }

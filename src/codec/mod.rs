@@ -17,6 +17,7 @@ pub mod membership;
 pub mod meta;
 mod mirror;
 pub mod peer;
+mod retry;
 pub mod row;
 pub mod snapshot;
 

@@ -169,6 +169,7 @@ mod tests {
             lease_clock: 0,
             lease_term: 0,
             members: vec![],
+            retries: vec![],
             sum: 3,
             chain: 4,
         };

@@ -11,6 +11,8 @@ pub struct RequestContext {
     pub deadline: Option<Instant>,
     /// The client's own number for the request, for checkers.
     pub trace: Option<u64>,
+    /// The client and the number of its write, for exactly-once retries.
+    pub client: Option<(u64, u64)>,
 }
 
 /// The header of an answer (M4, M5).

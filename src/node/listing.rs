@@ -4,7 +4,7 @@
 use super::Node;
 use super::api::{Header, RequestContext};
 use super::budget::ReadPermit;
-use crate::runtime::{Runtime, yield_now};
+use crate::runtime::{Runtime, step_aside};
 use crate::state::{RangeWalk, View, is_cut};
 use crate::types::{Error, KeyValue, RangeRequest, SortOrder, SortTarget};
 
@@ -76,7 +76,7 @@ impl<R: Runtime> Node<R> {
         let header = self.header(view.revision());
         let in_key_order = request.sort_target == SortTarget::Key && request.sort_order != SortOrder::Descend;
         let listing = if in_key_order {
-            measured(&view, request, measure).await?
+            measured::<R>(&view, request, measure).await?
         } else {
             sorted::<R>(view, request, measure).await?
         };
@@ -100,7 +100,7 @@ impl<R: Runtime> Node<R> {
     }
 }
 
-async fn measured(
+async fn measured<R: Runtime>(
     view: &View,
     request: &RangeRequest,
     measure: impl Fn(&KeyValue) -> usize,
@@ -123,7 +123,7 @@ async fn measured(
         if walk.is_done() {
             break;
         }
-        yield_now().await;
+        step_aside::<R>().await;
     }
     let left = found.min(limit);
     let source = if left <= KEPT { Source::Kept(kept.into_iter()) } else { Source::Walk(Box::new(again)) };
@@ -149,7 +149,7 @@ async fn sorted<R: Runtime>(
     for step in response.kvs.chunks(STEP_KEYS) {
         bytes += step.iter().map(&measure).sum::<usize>();
         if step.len() == STEP_KEYS {
-            yield_now().await;
+            step_aside::<R>().await;
         }
     }
     Ok(Listing {

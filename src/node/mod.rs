@@ -16,6 +16,7 @@ mod status;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod visible;
 mod watch;
 
@@ -24,6 +25,7 @@ pub use budget::ReadPermit;
 pub use config::{InitialMember, NodeConfig};
 pub use identity::OpenError;
 pub use listing::{Listing, Scan};
+pub use turn::{Leading, Observed, Turn};
 pub use watch::WatchSession;
 
 use std::sync::{Arc, Mutex};

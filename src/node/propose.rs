@@ -104,7 +104,7 @@ impl<R: Runtime> Node<R> {
         let (request_id, answer) = self.inner.visible.pending().register(size_hint(&command))?;
         let slot = Slot { node: self, request_id };
         R::observe(Observation::Proposed { request_id, trace: context.trace });
-        let bytes = envelope::encode(&Envelope { request_id, client: None, command });
+        let bytes = envelope::encode(&Envelope { request_id, client: context.client, command });
         if bytes.len() > self.inner.config.max_request_bytes {
             return Err(Error::RequestTooLarge);
         }

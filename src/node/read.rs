@@ -22,6 +22,11 @@ fn is_serializable(request: &TxnRequest) -> bool {
     ops(request).all(|op| matches!(op, RequestOp::Range(range) if range.serializable))
 }
 
+/// Whether it reads more than single keys, which may take long.
+fn has_ranges(request: &TxnRequest) -> bool {
+    ops(request).any(|op| matches!(op, RequestOp::Range(range) if !range.range.is_single()))
+}
+
 fn ops(request: &TxnRequest) -> impl Iterator<Item = &RequestOp> {
     request.success.iter().chain(&request.failure)
 }
@@ -45,7 +50,13 @@ impl<R: Runtime> Node<R> {
         context: RequestContext,
     ) -> Result<(TxnResponse, Header), Error> {
         let view = self.view_for(is_serializable(&request), context).await?;
-        let response = view.txn(&request)?;
+        let response = if has_ranges(&request) {
+            let view = view.clone();
+            let reading = R::spawn_blocking("read txn", move || view.txn(&request));
+            reading.await.map_err(|_| Error::Stopped)??
+        } else {
+            view.txn(&request)?
+        };
         Ok((response, self.header(view.revision())))
     }
 

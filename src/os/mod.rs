@@ -15,8 +15,9 @@ pub use read_only::{OverlayFile, is_locked};
 
 use std::future::Future;
 use std::io::Write;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::OnceLock;
+use std::task::Context;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
@@ -77,6 +78,12 @@ impl Runtime for OsRuntime {
         }));
         // Blocking work cannot be aborted; it runs to its end.
         Task::from_parts(receiver, AbortOnDrop::new(|| {}))
+    }
+
+    fn step_aside(cx: &mut Context<'_>) {
+        // tokio polls the network only every so many tasks as long as any can run. A task that yields
+        // in its way waits until the network was polled; the future has done its part then.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
     }
 
     fn rng(_label: &'static str) -> ChaCha8Rng {

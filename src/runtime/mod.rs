@@ -27,6 +27,7 @@ pub use task::{AbortOnDrop, Task, TaskError};
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::task::Context;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -87,6 +88,12 @@ pub trait Runtime:
         Task::new(receiver, guard)
     }
 
+    /// Wakes the task of `cx` again once everything else that can run had its turn, network and timers
+    /// included. For work in steps that nobody waits for as urgently as for the rest.
+    fn step_aside(cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
+
     /// A new stream of random numbers for the concern `label`: entropy in production, a ChaCha
     /// stream of the seed, the node, its incarnation and the label in simulation.
     fn rng(label: &'static str) -> ChaCha8Rng;
@@ -135,6 +142,20 @@ pub async fn select<A: Future, B: Future>(a: A, b: B) -> Either<A::Output, B::Ou
             return Poll::Ready(Either::First(value));
         }
         b.as_mut().poll(cx).map(Either::Second)
+    })
+    .await
+}
+
+/// [`Runtime::step_aside`] for one turn.
+pub async fn step_aside<R: Runtime>() {
+    let mut stepped = false;
+    std::future::poll_fn(move |cx| {
+        use std::task::Poll;
+        if std::mem::replace(&mut stepped, true) {
+            return Poll::Ready(());
+        }
+        R::step_aside(cx);
+        Poll::Pending
     })
     .await
 }

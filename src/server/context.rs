@@ -25,7 +25,21 @@ pub(super) fn context<R: Runtime>(node: &Node<R>, metadata: &MetadataMap) -> Res
     let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
     let deadline = text("grpc-timeout").and_then(parse_timeout).map(|timeout| R::now() + timeout);
     let trace = text("etched-trace").and_then(|number| number.parse().ok());
-    Ok(RequestContext { deadline, trace })
+    Ok(RequestContext { deadline, trace, client: None })
+}
+
+/// The numbers of a write that may be sent again (docs/COORDINATION.md). Errors: RetryNumbers.
+pub(super) fn client(metadata: &MetadataMap) -> Result<Option<(u64, u64)>, Error> {
+    let number = |name: &str| {
+        let Some(value) = metadata.get(name) else { return Ok(None) };
+        let number = value.to_str().ok().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+        number.map(Some).ok_or(Error::RetryNumbers)
+    };
+    match (number("etched-client-id")?, number("etched-client-sequence")?) {
+        (None, None) => Ok(None),
+        (Some(client), Some(sequence)) => Ok(Some((client, sequence))),
+        _ => Err(Error::RetryNumbers),
+    }
 }
 
 /// Whether the client wants to hear when there is no leader.
@@ -55,6 +69,24 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_come_together() {
+        let given = |id: &str, sequence: &str| {
+            let mut metadata = MetadataMap::new();
+            for (name, value) in [("etched-client-id", id), ("etched-client-sequence", sequence)] {
+                if !value.is_empty() {
+                    metadata.insert(name, value.parse().expect("ascii"));
+                }
+            }
+            client(&metadata)
+        };
+        assert_eq!(given("", ""), Ok(None));
+        assert_eq!(given("7", "18446744073709551615"), Ok(Some((7, u64::MAX))));
+        for (id, sequence) in [("7", ""), ("", "1"), ("0", "1"), ("7", "0"), ("-1", "1"), ("x", "1")] {
+            assert_eq!(given(id, sequence), Err(Error::RetryNumbers), "{id:?} {sequence:?}");
+        }
+    }
 
     #[test]
     fn timeouts_are_read_as_grpc_spells_them() {

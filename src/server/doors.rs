@@ -7,6 +7,8 @@ use etched_proto::etcdserverpb::cluster_server::ClusterServer;
 use etched_proto::etcdserverpb::lease_server::LeaseServer;
 use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use etched_proto::health::health_server::HealthServer;
+use etched_proto::v3electionpb::election_server::ElectionServer;
+use etched_proto::v3lockpb::lock_server::LockServer;
 use http::{Request, Response, header};
 use hyper::body::Incoming;
 use tonic::Status;
@@ -14,9 +16,11 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::cluster::Cluster;
+use super::election::Election;
 use super::health::Health;
 use super::kv;
 use super::lease::Lease;
+use super::lock::Lock;
 use super::maintenance::Maintenance;
 use super::plain_http;
 use super::status::{max_message_bytes, response_in_grpc_words};
@@ -32,6 +36,8 @@ struct Services<R: Runtime> {
     cluster: ClusterServer<Cluster<R>>,
     maintenance: MaintenanceServer<Maintenance<R>>,
     health: HealthServer<Health<R>>,
+    lock: LockServer<Lock<R>>,
+    election: ElectionServer<Election<R>>,
     node: Node<R>,
 }
 
@@ -51,6 +57,8 @@ impl<R: Runtime> Doors<R> {
             cluster: ClusterServer::new(Cluster(of())).max_decoding_message_size(max),
             maintenance: MaintenanceServer::new(Maintenance(of())).max_decoding_message_size(max),
             health: HealthServer::new(Health(of())).max_decoding_message_size(max),
+            lock: LockServer::new(Lock(of())).max_decoding_message_size(max),
+            election: ElectionServer::new(Election(of())).max_decoding_message_size(max),
             node: of(),
         }))
     }
@@ -71,6 +79,8 @@ impl<R: Runtime> Doors<R> {
             "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,
             "grpc.health.v1.Health" => services.health.clone().call(request).await?,
+            "v3lockpb.Lock" => services.lock.clone().call(request).await?,
+            "v3electionpb.Election" => services.election.clone().call(request).await?,
             other => Status::unimplemented(format!("unknown service {other}")).into_http(),
         };
         Ok(response_in_grpc_words(response, &path, max_message_bytes(&services.node)))

@@ -203,6 +203,32 @@ pub(super) fn listing(header: &Header, shown: Shown, listing: Listing) -> Encode
     encoded
 }
 
+/// The bytes of a KV.Range that is not worth pieces, behind `prefix`; none for a larger one.
+pub(super) fn small_listing(
+    header: &Header,
+    shown: Shown,
+    listing: &mut Listing,
+    max_bytes: usize,
+    prefix: impl FnOnce(usize) -> [u8; 5],
+) -> Option<Vec<u8>> {
+    let (more, count) = (listing.more, listing.count);
+    let length = header_bytes(header) + listing.bytes + range_end_bytes(more, count);
+    if length > max_bytes {
+        return None;
+    }
+    let prefix = prefix(length);
+    let mut bytes = Vec::with_capacity(prefix.len() + length);
+    bytes.extend_from_slice(&prefix);
+    put_header(header, &mut bytes);
+    let mut take = |record: &KeyValue| {
+        put_record(KVS, record, shown, &mut bytes);
+        true
+    };
+    while listing.step(&mut take) {}
+    put_range_end(more, count, &mut bytes);
+    Some(bytes)
+}
+
 /// One message of KV.RangeStream with `records`, which take `bytes`; the last one also has header,
 /// `more` and `count` (RS3).
 pub(super) fn chunk(

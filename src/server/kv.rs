@@ -7,7 +7,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 
-use super::context::context;
+use super::context::{client, context};
 use super::encode;
 use super::pieces::answer_in_pieces;
 use super::range;
@@ -15,8 +15,9 @@ use super::status::{max_message_bytes, status, unknown_method};
 use super::translate::{self, response_header};
 use super::unary::{answer, read};
 use crate::node::Node;
+use crate::node::api::RequestContext;
 use crate::runtime::{Instant, Runtime, timeout};
-use crate::types::Error;
+use crate::types::{Error, RequestOp};
 
 /// Serves one request of the service.
 pub(super) async fn call<R: Runtime>(
@@ -24,7 +25,9 @@ pub(super) async fn call<R: Runtime>(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
-    let context = context(node, &MetadataMap::from_headers(parts.headers))?;
+    let metadata = MetadataMap::from_headers(parts.headers);
+    let context = context(node, &metadata)?;
+    let numbered = RequestContext { client: client(&metadata).map_err(status)?, ..context };
     let body = Inbound { body, deadline: context.deadline, max_bytes: max_message_bytes(node) };
     match parts.uri.path() {
         "/etcdserverpb.KV/Range" => {
@@ -37,18 +40,21 @@ pub(super) async fn call<R: Runtime>(
         }
         "/etcdserverpb.KV/Put" => {
             let request = translate::put(body.read::<R, _>().await?).map_err(status)?;
-            let (response, header) = node.put(request, context).await.map_err(status)?;
+            check_numbered(numbered, request.prev_kv)?;
+            let (response, header) = node.put(request, numbered).await.map_err(status)?;
             Ok(answer(&translate::put_response(response_header(&header), &response)))
         }
         "/etcdserverpb.KV/DeleteRange" => {
             let request = translate::delete_range(body.read::<R, _>().await?).map_err(status)?;
-            let (response, header) = node.delete_range(request, context).await.map_err(status)?;
+            check_numbered(numbered, request.prev_kv)?;
+            let (response, header) = node.delete_range(request, numbered).await.map_err(status)?;
             answer_in_pieces(node, encode::delete_range(&header, response))
         }
         "/etcdserverpb.KV/Txn" => {
             let max_ops = node.config().max_txn_ops;
             let request = translate::txn(body.read::<R, _>().await?, max_ops).map_err(status)?;
-            let (response, header) = node.txn(request, context).await.map_err(status)?;
+            check_numbered(numbered, request.success.iter().chain(&request.failure).any(asks_for_records))?;
+            let (response, header) = node.txn(request, numbered).await.map_err(status)?;
             answer_in_pieces(node, encode::txn(&header, response))
         }
         "/etcdserverpb.KV/Compact" => {
@@ -77,5 +83,19 @@ impl Inbound {
                 .await
                 .unwrap_or_else(|| Err(status(Error::DeadlineExceeded))),
         }
+    }
+}
+
+/// What is remembered for a retry has no records.
+fn check_numbered(context: RequestContext, asks_for_records: bool) -> Result<(), Status> {
+    let refused = context.client.is_some() && asks_for_records;
+    if refused { Err(status(Error::RetryWithRecords)) } else { Ok(()) }
+}
+
+fn asks_for_records(op: &RequestOp) -> bool {
+    match op {
+        RequestOp::Put(request) => request.prev_kv,
+        RequestOp::DeleteRange(request) => request.prev_kv,
+        RequestOp::Range(_) | RequestOp::Txn(_) => true,
     }
 }

@@ -5,6 +5,7 @@
 //! until the last piece is written or given up. After each piece other tasks run.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +24,7 @@ use crate::node::{Node, ReadPermit};
 use crate::runtime::Runtime;
 
 /// Size of a piece; a single larger record makes a larger one.
-pub(super) const PIECE_BYTES: usize = 64 * 1024;
+pub(super) const PIECE_BYTES: usize = 32 * 1024;
 /// What the pieces of one answer take at most: one that is made, those that wait.
 pub(super) const ANSWER_BYTES: usize = SEND_BUFFER_BYTES + 2 * PIECE_BYTES;
 
@@ -62,7 +63,7 @@ pub(super) fn answer_in_pieces<R: Runtime>(
     }
     let held = message.held_bytes() + message.length.min(ANSWER_BYTES);
     let permit = node.take_read_budget(held).map_err(status)?;
-    Ok(respond(Pieces::new(permit, Some(message), Single)))
+    Ok(respond(Pieces::<R, _>::new(permit, Some(message), Single)))
 }
 
 /// The answer that holds `messages`. Errors: budget used up.
@@ -71,10 +72,11 @@ pub(super) fn answer_stream<R: Runtime>(
     messages: impl Messages,
 ) -> Result<Response<Body>, Status> {
     let permit = node.take_read_budget(ANSWER_BYTES).map_err(status)?;
-    Ok(respond(Pieces::new(permit, None, messages)))
+    Ok(respond(Pieces::<R, _>::new(permit, None, messages)))
 }
 
-struct Pieces<M> {
+struct Pieces<R, M> {
+    world: PhantomData<fn() -> R>,
     permit: Arc<ReadPermit>,
     segments: std::iter::Peekable<std::vec::IntoIter<Segment>>,
     messages: M,
@@ -105,10 +107,17 @@ fn parts(message: Encoded) -> std::iter::Peekable<std::vec::IntoIter<Segment>> {
     segments.into_iter().peekable()
 }
 
-impl<M: Messages> Pieces<M> {
+impl<R: Runtime, M: Messages> Pieces<R, M> {
     fn new(permit: ReadPermit, first: Option<Encoded>, messages: M) -> Self {
         let segments = parts_or_none(first);
-        Pieces { permit: Arc::new(permit), segments, messages, rest: false, is_ended: false }
+        Pieces {
+            world: PhantomData,
+            permit: Arc::new(permit),
+            segments,
+            messages,
+            rest: false,
+            is_ended: false,
+        }
     }
 
     /// The next piece; empty when all that was found is written.
@@ -151,7 +160,7 @@ fn write(segment: &mut Segment, piece: &mut Vec<u8>) -> bool {
     }
 }
 
-impl<M: Messages> http_body::Body for Pieces<M> {
+impl<R: Runtime, M: Messages> http_body::Body for Pieces<R, M> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -179,7 +188,7 @@ impl<M: Messages> http_body::Body for Pieces<M> {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        R::step_aside(cx);
         Poll::Pending
     }
 

@@ -7,11 +7,15 @@ use tonic::body::Body;
 use super::encode::{self, Shown, record_bytes};
 use super::pieces::{Found, Messages, answer_in_pieces, answer_stream};
 use super::status::status;
+use super::unary::{answer_bytes, prefix};
 use crate::node::api::{Header, RequestContext};
 use crate::node::{Node, Scan};
 use crate::runtime::Runtime;
 use crate::types::{KeyValue, RangeRequest, SortOrder, SortTarget};
 
+/// Answers up to this size are written at once and not charged to the budget: the bound on a
+/// stream's unsent bytes is enough.
+const SMALL_BYTES: usize = 4096;
 /// Keys of a stream's first chunk, so that it comes soon (RS2).
 const FIRST_CHUNK_KEYS: usize = 10;
 
@@ -23,7 +27,10 @@ pub(super) async fn range<R: Runtime>(
 ) -> Result<Response<Body>, Status> {
     let shown = Shown::of(&request);
     let listing = node.list(&request, context, |record| record_bytes(record, shown)).await;
-    let (listing, header) = listing.map_err(status)?;
+    let (mut listing, header) = listing.map_err(status)?;
+    if let Some(bytes) = encode::small_listing(&header, shown, &mut listing, SMALL_BYTES, prefix) {
+        return Ok(answer_bytes(bytes));
+    }
     answer_in_pieces(node, encode::listing(&header, shown, listing))
 }
 

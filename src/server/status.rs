@@ -15,6 +15,15 @@ pub(super) fn status(error: Error) -> Status {
     Status::new(Code::from_i32(error.code() as i32), error.text())
 }
 
+/// The status of an error of a service that stands on the others: etcd's come through an inner client
+/// and lose their code (E6).
+pub(super) fn inner_status(error: Error) -> Status {
+    match error {
+        Error::DeadlineExceeded | Error::RequestCanceled => status(error),
+        _ => Status::new(Code::Unknown, error.text()),
+    }
+}
+
 /// The status of a method that is not offered.
 pub(super) fn not_offered(method: &str) -> Status {
     Status::unimplemented(format!("{method} is not offered by this server yet"))

@@ -98,6 +98,11 @@ pub(super) fn answer(message: &impl Message) -> Response<Body> {
     respond(Whole { bytes: Some(bytes.freeze()), is_ended: false })
 }
 
+/// The answer that is `bytes`, prefix and message.
+pub(super) fn answer_bytes(bytes: Vec<u8>) -> Response<Body> {
+    respond(Whole { bytes: Some(bytes.into()), is_ended: false })
+}
+
 /// What stands before a message of `length` bytes, which must not be above `MAX_SENT_BYTES`.
 pub(super) fn prefix(length: usize) -> [u8; PREFIX_BYTES] {
     let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();

@@ -12,9 +12,17 @@ impl State {
     /// Applies one command. Total: it never panics on what a client or peer can send, and an error
     /// means that nothing changed.
     pub fn apply(&mut self, envelope: &Envelope) -> Applied {
+        if let Some((client, sequence)) = envelope.client
+            && let Some(answered) = self.answered(client, sequence, &envelope.command)
+        {
+            return answered;
+        }
         let (mut write, mut events) = (Write::default(), Vec::new());
         let response = self.execute(&envelope.command, &mut write, &mut events);
         events.extend(self.commit(write));
+        if let (Some((client, sequence)), Ok(response)) = (envelope.client, &response) {
+            self.remember(client, sequence, response);
+        }
         Applied { response, revision: self.revision(), events }
     }
 

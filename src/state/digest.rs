@@ -8,7 +8,7 @@
 //!
 //! The hash is our own, fixed for ever, and not cryptographic: two lanes of multiply and mix.
 
-use crate::types::{Digest, KeyValue, LeaseRecord, Member};
+use crate::types::{Digest, KeyValue, LeaseRecord, Member, Outcome, RetryRecord};
 
 const SEEDS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
 const FACTORS: [u64; 2] = [0xff51_afd7_ed55_8ccd, 0xd6e8_feb8_6659_fd93];
@@ -23,6 +23,7 @@ enum Kind {
     Event = 4,
     Compaction = 5,
     Whole = 6,
+    Retry = 7,
 }
 
 /// A hash over a list of words and byte strings.
@@ -143,6 +144,27 @@ pub(super) fn lease(lease: &LeaseRecord) -> Digest {
     hasher.number(lease.ttl);
     // No deadline is 0: the clock's grace lies before the first.
     hasher.word(lease.deadline.unwrap_or(0));
+    hasher.finish()
+}
+
+pub(super) fn retry(record: &RetryRecord) -> Digest {
+    let mut hasher = Hasher::new(Kind::Retry);
+    for word in [record.client, record.sequence, record.used] {
+        hasher.word(word);
+    }
+    hasher.number(record.revision);
+    match &record.outcome {
+        Outcome::Put => hasher.word(1),
+        Outcome::DeleteRange(deleted) => {
+            hasher.word(2);
+            hasher.number(*deleted);
+        }
+        Outcome::Txn { succeeded, deleted } => {
+            hasher.word(3 + u64::from(*succeeded));
+            hasher.word(deleted.len() as u64);
+            deleted.iter().for_each(|deleted| hasher.number(*deleted));
+        }
+    }
     hasher.finish()
 }
 

@@ -1,11 +1,12 @@
 //! The state and what surrounds `apply`.
 
 use super::digest::{self, Accumulators, Scalars};
+use super::retries::Retries;
 use super::view::View;
 use crate::lease::Leases;
 use crate::members::Members;
 use crate::mvcc::{Change, Removal, Store};
-use crate::types::{Digest, Error, Event, LeaseId, Member, Response, limits};
+use crate::types::{Digest, Error, Event, LeaseId, Member, Response, RetryRecord, limits};
 
 /// The whole replicated state. A clone copies a few pointers; while no clone is held, `apply` works
 /// in place.
@@ -14,6 +15,7 @@ pub struct State {
     pub(super) store: Store,
     pub(super) leases: Leases,
     pub(super) members: Members,
+    pub(super) retries: Retries,
     pub(super) level: u32,
     pub(super) accumulators: Accumulators,
     /// See [`State::take_touched_leases`].
@@ -46,6 +48,8 @@ pub struct StateMeta {
     pub lease_term: u64,
     /// The members, by id.
     pub members: Vec<Member>,
+    /// The last numbered writes of clients, by client.
+    pub retries: Vec<RetryRecord>,
     /// Sum over live records, leases and members.
     pub sum: Digest,
     /// Running hash over all events and compactions.
@@ -65,6 +69,7 @@ impl State {
             store: Store::default(),
             leases: Leases::default(),
             members: Members::default(),
+            retries: Retries::default(),
             level: limits::MIN_LEVEL,
             accumulators: Accumulators::default(),
             touched_leases: Vec::new(),
@@ -129,7 +134,8 @@ impl State {
     pub(super) fn sum_beside_records(&self) -> Digest {
         let leases = self.leases.records().map(|lease| digest::lease(&lease));
         let members = self.members.iter().map(digest::member);
-        leases.chain(members).fold(0, Digest::wrapping_add)
+        let retries = self.retries.iter().map(digest::retry);
+        leases.chain(members).chain(retries).fold(0, Digest::wrapping_add)
     }
 
     /// One step of background compaction: looks at up to `budget` records.
@@ -146,6 +152,7 @@ impl State {
             lease_clock: self.leases.clock(),
             lease_term: self.leases.term(),
             members: self.members(),
+            retries: self.retries.iter().cloned().collect(),
             sum: self.accumulators.sum,
             chain: self.accumulators.chain,
         }

@@ -7,6 +7,7 @@ mod apply;
 mod digest;
 mod machine;
 mod restore;
+mod retries;
 mod tick;
 mod txn;
 mod view;

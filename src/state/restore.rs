@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::digest::{self, Accumulators};
 use super::machine::{State, StateMeta};
+use super::retries::Retries;
 use crate::lease::Leases;
 use crate::mvcc::{BadHistory, Store};
 use crate::types::{Digest, KeyValue, LeaseId, LeaseRecord, Revision, limits};
@@ -15,7 +16,7 @@ pub enum RestoreError {
     History(BadHistory),
     /// The level is not one this build understands.
     Level(u32),
-    /// A lease or member is there twice, or cannot exist; holds its id.
+    /// A lease, member or client is there twice, or cannot exist; holds its id.
     Entry(i64),
     /// A record names a lease that does not exist.
     Lease {
@@ -43,7 +44,7 @@ impl fmt::Display for RestoreError {
                 limits::MIN_LEVEL,
                 limits::MAX_LEVEL
             ),
-            RestoreError::Entry(id) => write!(f, "lease or member {id:x} is repeated or impossible"),
+            RestoreError::Entry(id) => write!(f, "lease, member or client {id:x} is repeated or impossible"),
             RestoreError::Lease { record, lease } => {
                 let Revision { main, sub } = record;
                 write!(f, "the record at revision {main}.{sub} names lease {lease:x}, which does not exist")
@@ -81,6 +82,7 @@ impl State {
                 return Err(RestoreError::Entry(id.cast_signed()));
             }
         }
+        state.retries = Retries::restore(meta.retries).map_err(RestoreError::Entry)?;
         state.store =
             Store::restore(meta.revision, meta.compact_revision, records).map_err(RestoreError::History)?;
         state.accumulators = Accumulators { sum: meta.sum, chain: meta.chain };

@@ -11,6 +11,7 @@ mod kv;
 mod leases;
 mod random;
 mod restore;
+mod retries;
 mod txn;
 
 fn apply(state: &mut State, command: Command) -> Applied {

@@ -141,6 +141,22 @@ errors! {
     RequestCanceled, Canceled, "etcdserver: request canceled";
     /// #63
     DeadlineExceeded, DeadlineExceeded, "context deadline exceeded";
+    /// A key in a queue of locks or candidates went away before its turn.
+    SessionExpired, Unknown, "mutex: session is expired";
+    /// E3: the key of a leader is not, or not any more, what was given.
+    ElectionNotLeader, Unknown, "election: not leader";
+    /// E4.
+    ElectionNoLeader, Unknown, "election: no leader";
+    /// E3.
+    LeaderKeyMissing, Unknown, "\"leader\" field must be provided";
+    /// Exactly-once: one number without the other, or no number.
+    RetryNumbers, InvalidArgument, "etched: etched-client-id and etched-client-sequence are whole numbers from 1 and come together";
+    /// Exactly-once: what is remembered of an answer has no records.
+    RetryWithRecords, InvalidArgument, "etched: a numbered write cannot ask for records back";
+    /// Exactly-once: the outcome of this number is not remembered any more.
+    RetryTooOld, FailedPrecondition, "etched: a later write of this client was applied; what became of this one is not known";
+    /// Exactly-once: one number for two different writes.
+    RetryMismatch, FailedPrecondition, "etched: another write of this client was applied with this number";
     /// A byte budget over all requests is used up.
     ReadBudgetExhausted, ResourceExhausted, "etcdserver: too many bytes in flight for reads, try again later";
 }

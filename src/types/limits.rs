@@ -33,6 +33,8 @@ pub const MAX_PENDING_PROPOSAL_BYTES: usize = 256 * 1024 * 1024;
 pub const COMPACTION_BATCH_LIMIT: usize = 1000;
 /// Pause between two such steps in milliseconds, by default (C5).
 pub const COMPACTION_SLEEP_MS: u64 = 10;
+/// Clients whose last numbered write is remembered for exactly-once retries.
+pub const MAX_RETRY_CLIENTS: usize = 4096;
 /// Bytes that the answers of reads may take in memory on one member, over all requests.
 pub const READ_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// Longest TTL of a lease in seconds (L2).

@@ -12,6 +12,7 @@ mod log;
 mod member;
 mod request;
 mod response;
+mod retry;
 
 pub use command::{Command, Envelope, LeaseTick, RequestId};
 pub use error::{Code, Error};
@@ -27,6 +28,7 @@ pub use response::{
     CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseTickResponse, LeaseTimeToLiveResponse,
     PutResponse, RangeResponse, Response, ResponseOp, TxnResponse,
 };
+pub use retry::{Outcome, RetryRecord};
 
 /// A lease's id; 0 means no lease.
 pub type LeaseId = i64;

@@ -116,9 +116,8 @@ impl History {
         Ok(())
     }
 
-    /// A member says that the entry at `index`, which it is about to apply, ends `leases` in this
-    /// order. What that does to the store is the model's to say; whether it was right, the lease
-    /// checks'.
+    /// A member says that the entry at `index`, which it is about to apply, ends `leases` in order.
+    /// What that does to the store the model says; whether it was right, the lease checks.
     pub fn leases_expired(&mut self, index: u64, leases: &[i64]) {
         if index >= self.next_index {
             self.expired.insert(index, leases.to_vec());

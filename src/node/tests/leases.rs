@@ -136,14 +136,14 @@ fn leases_survive_a_restart_with_what_they_had_left() {
         nodes[0].stop().await;
         drop(nodes);
         // A checkpoint that was being written holds the directory a little longer.
-        let disk = loop {
-            match OsDisk::open(&cluster.root.join("n0"), true) {
-                Ok(disk) => break disk,
-                Err(_) => OsRuntime::sleep(Duration::from_millis(10)).await,
+        let node = loop {
+            let disk = OsDisk::open(&cluster.root.join("n0"), true).expect("a directory");
+            match Node::<OsRuntime>::open(cluster.configs[0].clone(), OsNet, disk).await {
+                Ok(node) => break node,
+                Err(OpenError::Disk(_)) => OsRuntime::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("{error}"),
             }
         };
-        let node =
-            Node::<OsRuntime>::open(cluster.configs[0].clone(), OsNet, disk).await.expect("the node opens");
         let (found, _) = node.lease_time_to_live(-7, true, context).await.expect("an answer");
         let found = found.expect("it exists");
         assert!((900..=1000).contains(&found.ttl), "{found:?}");

@@ -1,10 +1,12 @@
 //! The doors of whole members over real sockets, seen with the generated clients.
 
+mod coordination;
 mod kubernetes;
 mod lease;
 mod pings;
 mod plain;
 mod ranges;
+mod retries;
 mod unary;
 mod watch;
 
