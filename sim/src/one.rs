@@ -203,10 +203,10 @@ async fn liveness(
     let late = |what: &str| Violation::new("liveness", format!("{what} within {} ms", scenario.liveness_ms));
     let prober = world.add_node("prober");
     let probed = Arc::new(Mutex::new(false));
-    let (told, done) = (shared.clone(), probed.clone());
+    let (told, members, done) = (shared.clone(), cluster.clone(), probed.clone());
     world.start(prober, async move {
         probe(told.clone(), prober).await;
-        probe_watches(&told, prober).await;
+        probe_watches(&told, &members, prober).await;
         *lock(&done) = true;
     });
     loop {

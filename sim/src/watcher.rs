@@ -16,6 +16,7 @@ use tonic::{Status, Streaming};
 use crate::check::Violation;
 use crate::client::{Shared, lock};
 use crate::cluster::CLIENT_PORT;
+use crate::cluster::Cluster;
 use crate::world::streams::Stream as Draws;
 use crate::world::{NodeId, SimRuntime};
 
@@ -255,11 +256,12 @@ const PROBES: u64 = 999 << 32;
 
 /// After the heal, at each member: a watch of everything that is left catches up, and hears of
 /// progress on request (W19) and by itself (W18).
-pub async fn probe_watches(shared: &Shared, node: NodeId) {
+pub async fn probe_watches(shared: &Shared, cluster: &Cluster, node: NodeId) {
     let mut stream = PROBES;
     for member in &shared.members {
         let deadline = shared.world.now_ns() + PROGRESS_WITHIN.as_nanos() as u64;
-        loop {
+        // A damaged member that refused to start is not asked.
+        while cluster.able().contains(member) {
             stream += 1;
             let tried = timeout::<SimRuntime, _>(TRY, hears_of_progress(shared, node, *member, stream)).await;
             lock(&shared.checks).on_watch_end(stream);
