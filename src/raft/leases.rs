@@ -161,10 +161,13 @@ impl<R: Runtime> Engine<R> {
     pub async fn deposed(&self, term: u64) {
         let mut server = self.inner.server.clone();
         let own = self.inner.local.member_id;
-        // An error means that Raft has ended.
-        let _ = server
+        let gone = server
             .wait_until(|server| server.current_leader != Some(own) || server.vote.leader_id.term != term)
             .await;
+        if gone.is_err() {
+            // Raft has ended, and what it said last stays: who would look again would find the same.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until [`Engine::stop`] was called.
