@@ -197,11 +197,6 @@ fn cancel() {
 #[test]
 fn fragments() {
     assert_eq!(doctored(|_, responses| responses[2].fragment = true), "watch-fragments", "not asked for");
-    let model = model();
-    let asked = pb::WatchCreateRequest { fragment: true, ..create() };
-    let mut responses = clean(&model);
-    responses[1].fragment = true;
-    assert_eq!(run(&model, asked, &responses).unwrap_err().checker, "watch-fragments", "another header");
 }
 
 #[test]
