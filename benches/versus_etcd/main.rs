@@ -1,5 +1,5 @@
 //! Etched beside etcd on this machine, with the same cheap client: speed, memory, restart, fail-over
-//! and crashes of real clusters. How to run it and what it gave: docs/PERFORMANCE.md.
+//! and crashes of real clusters. Figures count only beside those of the same run.
 //!
 //! `cargo bench --bench versus_etcd -- MODE [--etcd PATH|none] [--rounds N] [--seconds N] [--dir DIR]`
 
