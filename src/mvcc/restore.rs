@@ -46,11 +46,13 @@ impl fmt::Display for BadHistory {
 }
 
 impl Store {
-    /// Rebuilds history and index. Records that compaction has made dead may still be among them.
+    /// Rebuilds history and index, and shows each live record to `live`, in key order. Records that
+    /// compaction has made dead may still be among them.
     pub fn restore(
         revision: i64,
         compact_revision: i64,
         records: impl Iterator<Item = KeyValue>,
+        live: impl FnMut(&KeyValue),
     ) -> Result<Store, BadHistory> {
         let possible = 1..=MAX_REVISION;
         let fit = possible.contains(&revision) && (-1..=revision).contains(&compact_revision);
@@ -63,14 +65,14 @@ impl Store {
         for record in records {
             store.follows(last, &record)?;
             last = record.revision();
-            all.push(record.clone());
+            all.push(sort::mark(record.clone()));
             store.history.push(record);
         }
         if last.main < revision && revision >= store.first_dense() && !is_lenient() {
             let first_missing = store.first_dense().max(last.main + 1);
             return Err(BadHistory::Gap(Revision { main: first_missing, sub: 0 }));
         }
-        store.build_index(all);
+        store.build_index(all, live);
         if planted!(RevisionBackAfterCompaction) && compact_revision > 0 {
             let newest_live = store.all_live().map(|record| record.revision().main).max();
             store.revision = newest_live.unwrap_or(1);
@@ -106,15 +108,17 @@ impl Store {
     }
 
     /// Sorts by key and inserts the newest of each in key order, which is several times faster than
-    /// inserting as they come.
-    fn build_index(&mut self, all: Vec<KeyValue>) {
+    /// inserting as they come. The records lie all over memory, so each is visited once.
+    fn build_index(&mut self, all: Vec<sort::Marked>, mut live: impl FnMut(&KeyValue)) {
         let mut index = Index::default();
-        let mut all = sort::by_key(all).peekable();
-        while let Some(record) = all.next() {
-            let is_newest = all.peek().is_none_or(|after| after.key() != record.key());
-            if is_newest && !(planted!(TombstoneNotRestored) && record.is_tombstone()) {
-                index.put(record);
+        for record in sort::newest_by_key(all) {
+            if record.is_tombstone() && planted!(TombstoneNotRestored) {
+                continue;
             }
+            if !record.is_tombstone() {
+                live(&record);
+            }
+            index.put(record);
         }
         self.index = index;
     }

@@ -83,27 +83,25 @@ impl State {
             }
         }
         state.retries = Retries::restore(meta.retries).map_err(RestoreError::Entry)?;
-        state.store =
-            Store::restore(meta.revision, meta.compact_revision, records).map_err(RestoreError::History)?;
+        let (mut sum, mut stray): (Digest, _) = (0, None);
+        let leases = &mut state.leases;
+        let live = |record: &KeyValue| {
+            if !leases.attach(record) {
+                let lease = record.fields().lease;
+                stray.get_or_insert(RestoreError::Lease { record: record.revision(), lease });
+            }
+            sum = sum.wrapping_add(digest::record(record));
+        };
+        state.store = Store::restore(meta.revision, meta.compact_revision, records, live)
+            .map_err(RestoreError::History)?;
+        if let Some(stray) = stray {
+            return Err(stray);
+        }
         state.accumulators = Accumulators { sum: meta.sum, chain: meta.chain };
-        let restored = state.sum_beside_records().wrapping_add(state.attach_records()?);
+        let restored = state.sum_beside_records().wrapping_add(sum);
         if restored != meta.sum && !planted!(RevisionBackAfterCompaction) {
             return Err(RestoreError::Sum { recorded: meta.sum, restored });
         }
         Ok(state)
-    }
-
-    /// Attaches the live records to their leases; returns the sum of their hashes. One walk for
-    /// both: the records lie all over memory.
-    fn attach_records(&mut self) -> Result<Digest, RestoreError> {
-        let mut sum: Digest = 0;
-        for record in self.store.all_live() {
-            if !self.leases.attach(record) {
-                let lease = record.fields().lease;
-                return Err(RestoreError::Lease { record: record.revision(), lease });
-            }
-            sum = sum.wrapping_add(digest::record(record));
-        }
-        Ok(sum)
     }
 }

@@ -81,15 +81,80 @@ pub struct KeyValueFields {
     pub previous_sub: u32,
 }
 
+/// Records up to this many bytes are put together on the stack.
+const SMALL_BYTES: usize = 512;
+
+/// What every record has. Most are the first put of their key, without a lease and alone in their
+/// transaction: for them this is all, and the other numbers follow from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Header {
-    fields: KeyValueFields,
+    mod_revision: i64,
     key_length: u32,
+    /// Whether [`Further`] lies before the key.
+    has_further: bool,
+}
+
+/// The numbers that the header has no place for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Further {
+    create_revision: i64,
+    version: i64,
+    lease: i64,
+    previous: i64,
+    sub: u32,
+    previous_sub: u32,
+}
+
+impl Further {
+    const BYTES: usize = 40;
+
+    fn of(fields: KeyValueFields) -> Further {
+        let KeyValueFields { create_revision, mod_revision: _, sub, version, lease, previous, previous_sub } =
+            fields;
+        Further { create_revision, version, lease, previous, sub, previous_sub }
+    }
+
+    /// Those of a plain first put at `mod_revision`.
+    fn implied(mod_revision: i64) -> Further {
+        Further { create_revision: mod_revision, version: 1, lease: 0, previous: 0, sub: 0, previous_sub: 0 }
+    }
+
+    fn to_bytes(self) -> [u8; Further::BYTES] {
+        let mut bytes = [0; Further::BYTES];
+        let words = [self.create_revision, self.version, self.lease, self.previous];
+        for (word, place) in words.iter().zip(bytes.chunks_exact_mut(8)) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes[32..36].copy_from_slice(&self.sub.to_ne_bytes());
+        bytes[36..].copy_from_slice(&self.previous_sub.to_ne_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; Further::BYTES]) -> Further {
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            i64::from_ne_bytes(word)
+        };
+        let half = |at: usize| {
+            let mut half = [0; 4];
+            half.copy_from_slice(&bytes[at..at + 4]);
+            u32::from_ne_bytes(half)
+        };
+        Further {
+            create_revision: word(0),
+            version: word(8),
+            lease: word(16),
+            previous: word(24),
+            sub: half(32),
+            previous_sub: half(36),
+        }
+    }
 }
 
 /// One record: a put or a tombstone (`version` 0). One thin allocation for numbers, key and value
 /// together, shared by index, history, readers and watchers (foundations J); a clone copies a
-/// pointer.
+/// pointer. Equal numbers always lie in memory in the same way, so records compare as bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyValue(ThinArc<Header, u8>);
 
@@ -97,8 +162,38 @@ impl KeyValue {
     /// A record of its parts. Keys are shorter than 4 GiB by `limits`.
     pub fn new(fields: KeyValueFields, key: &[u8], value: &[u8]) -> Self {
         let key_length = u32::try_from(key.len()).expect("keys are bounded by the request size");
-        let bytes = Joined { key, value, at: 0 };
-        KeyValue(ThinArc::from_header_and_iter(Header { fields, key_length }, bytes))
+        let further = Further::of(fields);
+        let has_further = further != Further::implied(fields.mod_revision);
+        let header = Header { mod_revision: fields.mod_revision, key_length, has_further };
+        let bytes = further.to_bytes();
+        let further = if has_further { &bytes[..] } else { &[] };
+        // All must lie in one slice to be copied at once.
+        let mut small = [0; SMALL_BYTES];
+        let length = further.len() + key.len() + value.len();
+        let Some(joined) = small.get_mut(..length) else {
+            return KeyValue(ThinArc::from_header_and_slice(header, &[further, key, value].concat()));
+        };
+        let (first, rest) = joined.split_at_mut(further.len());
+        first.copy_from_slice(further);
+        rest[..key.len()].copy_from_slice(key);
+        rest[key.len()..].copy_from_slice(value);
+        KeyValue(ThinArc::from_header_and_slice(header, joined))
+    }
+
+    fn header(&self) -> &Header {
+        &self.0.header.header
+    }
+
+    fn further(&self) -> Further {
+        match self.0.slice.first_chunk() {
+            Some(bytes) if self.header().has_further => Further::from_bytes(bytes),
+            _ => Further::implied(self.header().mod_revision),
+        }
+    }
+
+    /// Key and value.
+    fn data(&self) -> &[u8] {
+        &self.0.slice[if self.header().has_further { Further::BYTES } else { 0 }..]
     }
 
     /// A tombstone (D5): only key and place. `previous` is [`KeyValue::revision`] of the record it
@@ -116,45 +211,46 @@ impl KeyValue {
 
     /// The key.
     pub fn key(&self) -> &[u8] {
-        &self.0.slice[..self.0.header.header.key_length as usize]
+        &self.data()[..self.header().key_length as usize]
     }
 
     /// The value; empty in a tombstone.
     pub fn value(&self) -> &[u8] {
-        &self.0.slice[self.0.header.header.key_length as usize..]
+        &self.data()[self.header().key_length as usize..]
     }
 
     /// All numbers.
     pub fn fields(&self) -> KeyValueFields {
-        self.0.header.header.fields
+        let Further { create_revision, version, lease, previous, sub, previous_sub } = self.further();
+        let mod_revision = self.header().mod_revision;
+        KeyValueFields { create_revision, mod_revision, sub, version, lease, previous, previous_sub }
     }
 
     /// Where this change stands in history.
     pub fn revision(&self) -> Revision {
-        let fields = self.fields();
-        Revision { main: fields.mod_revision, sub: fields.sub }
+        Revision { main: self.header().mod_revision, sub: self.further().sub }
     }
 
     /// Where this key's previous record stands, if it had one.
     pub fn previous(&self) -> Option<Revision> {
-        let fields = self.fields();
-        (fields.previous != 0).then_some(Revision { main: fields.previous, sub: fields.previous_sub })
+        let Further { previous, previous_sub, .. } = self.further();
+        (previous != 0).then_some(Revision { main: previous, sub: previous_sub })
     }
 
     /// Whether this is a delete.
     pub fn is_tombstone(&self) -> bool {
-        self.fields().version == 0
+        self.further().version == 0
     }
 
     /// Whether this put created its key (W25).
     pub fn is_create(&self) -> bool {
-        let fields = self.fields();
-        fields.version != 0 && fields.create_revision == fields.mod_revision
+        let further = self.further();
+        further.version != 0 && further.create_revision == self.header().mod_revision
     }
 
     /// Bytes of key and value.
     pub fn data_bytes(&self) -> usize {
-        self.0.slice.len()
+        self.data().len()
     }
 }
 
@@ -172,28 +268,6 @@ impl fmt::Debug for KeyValue {
         )
     }
 }
-
-/// Key and value one after the other, with an exact length, as `ThinArc` wants them.
-struct Joined<'a> {
-    key: &'a [u8],
-    value: &'a [u8],
-    at: usize,
-}
-
-impl Iterator for Joined<'_> {
-    type Item = u8;
-    fn next(&mut self) -> Option<u8> {
-        let at = self.at;
-        self.at += 1;
-        self.key.get(at).or_else(|| self.value.get(at - self.key.len())).copied()
-    }
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = (self.key.len() + self.value.len()).saturating_sub(self.at);
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Joined<'_> {}
 
 /// A record that stands for its key: equal and ordered by the key alone, so that an ordered set of
 /// records is a map from key to record without a second copy of the key.
@@ -233,4 +307,34 @@ pub struct Event {
     pub kv: KeyValue,
     /// The live record before it, if any.
     pub prev_kv: Option<KeyValue>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_gives_back_what_it_was_made_of() {
+        let plain = KeyValueFields { create_revision: 7, mod_revision: 7, version: 1, ..Default::default() };
+        let variants = [
+            plain,
+            KeyValueFields { create_revision: 3, version: 2, previous: 3, ..plain },
+            KeyValueFields { sub: 1, previous: 7, ..plain },
+            KeyValueFields { lease: i64::MIN, ..plain },
+            KeyValueFields { previous: 2, previous_sub: u32::MAX, ..plain },
+            KeyValueFields { create_revision: 0, version: 0, ..plain },
+            KeyValueFields { create_revision: i64::MAX, mod_revision: i64::MIN, ..plain },
+            KeyValueFields::default(),
+        ];
+        for fields in variants {
+            for (key, value) in [(&b"k"[..], &b"value"[..]), (b"", b""), (&[1; 300], &[2; 300])] {
+                let record = KeyValue::new(fields, key, value);
+                assert_eq!((record.fields(), record.key(), record.value()), (fields, key, value));
+                assert_eq!(record.revision(), Revision { main: fields.mod_revision, sub: fields.sub });
+                assert_eq!(record.data_bytes(), key.len() + value.len());
+                assert_eq!(record, KeyValue::new(fields, key, value));
+            }
+        }
+        assert_ne!(KeyValue::new(plain, b"k", b""), KeyValue::new(variants[1], b"k", b""));
+    }
 }
