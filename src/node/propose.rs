@@ -7,7 +7,7 @@ use super::api::{Header, RequestContext};
 use crate::codec::envelope;
 use crate::raft::ProposeError;
 use crate::runtime::channel::oneshot;
-use crate::runtime::{Either, Instant, Observation, Runtime, select, timeout};
+use crate::runtime::{Either, Observation, Runtime, select, timeout};
 use crate::state::Applied;
 use crate::types::{
     Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Envelope, Error,
@@ -83,15 +83,20 @@ impl<R: Runtime> Node<R> {
         let deadline = self.deadline(context);
         let (slot, bytes, mut answer) = self.register(command, context)?;
         let accepted = self.inner.engine.propose(bytes, deadline);
-        // The answer can overtake the news that the entry was accepted, so both are awaited.
-        let applied = match select(&mut answer, accepted).await {
-            Either::First(applied) => applied.map_err(|_| Error::Stopped)?,
-            Either::Second(Err(error)) if error.is_definite() => {
-                return Err(self.propose_error(error, context));
-            }
-            Either::Second(Ok(_)) if planted!(AnswerBeforeApply) => self.guess(),
-            Either::Second(_) => self.wait_answer(answer, deadline, context).await?,
+        let answered = async {
+            // The answer can overtake the news that the entry was accepted, so both are awaited.
+            let applied = match select(&mut answer, accepted).await {
+                Either::First(applied) => applied,
+                Either::Second(Err(error)) if error.is_definite() => {
+                    return Err(self.propose_error(error, context));
+                }
+                Either::Second(Ok(_)) if planted!(AnswerBeforeApply) => Ok(self.guess()),
+                Either::Second(_) => answer.await,
+            };
+            applied.map_err(|_| Error::Stopped)
         };
+        let in_time = timeout::<R, _>(deadline - R::now(), answered).await;
+        let applied = in_time.unwrap_or_else(|| Err(self.timed_out(context)))?;
         R::observe(Observation::Answered { request_id: slot.request_id });
         let header = self.header(applied.revision);
         applied.response.map(|response| (response, header))
@@ -122,18 +127,6 @@ impl<R: Runtime> Node<R> {
             Either::First(applied) => applied.map_err(|_| Error::Stopped),
             Either::Second(Ok(_)) => answer.await.map_err(|_| Error::Stopped),
             Either::Second(Err(_)) => Err(Error::NotLeader),
-        }
-    }
-
-    async fn wait_answer(
-        &self,
-        answer: oneshot::Receiver<Applied>,
-        deadline: Instant,
-        context: RequestContext,
-    ) -> Result<Applied, Error> {
-        match timeout::<R, _>(deadline - R::now(), answer).await {
-            Some(applied) => applied.map_err(|_| Error::Stopped),
-            None => Err(self.timed_out(context)),
         }
     }
 

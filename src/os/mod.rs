@@ -15,7 +15,7 @@ pub use read_only::{OverlayFile, is_locked};
 
 use std::future::Future;
 use std::io::Write;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::task::Context;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,7 +40,7 @@ fn start() -> std::time::Instant {
 impl Runtime for OsRuntime {
     type Net = OsNet;
     type Disk = OsDisk;
-    type Sleep = Sleep;
+    type Sleep = tokio::time::Sleep;
 
     fn now() -> Instant {
         // One second ahead, so that no instant lies before time 0 by a small subtraction.
@@ -53,16 +53,24 @@ impl Runtime for OsRuntime {
         WallTime(i128::try_from(now.as_nanos()).unwrap_or(i128::MAX))
     }
 
-    fn sleep_until(deadline: Instant) -> Sleep {
-        Sleep(Box::pin(tokio::time::sleep_until(
+    fn sleep_until(deadline: Instant) -> tokio::time::Sleep {
+        tokio::time::sleep_until(
             (start() + Duration::from_nanos(deadline.0.saturating_sub(1_000_000_000))).into(),
-        )))
+        )
     }
 
     fn spawn_raw(_name: &'static str, future: BoxFuture<'static, ()>) -> AbortOnDrop {
         #[expect(clippy::disallowed_methods, reason = "this is how tasks are spawned")]
         let handle = tokio::spawn(future).abort_handle();
         AbortOnDrop::new(move || handle.abort())
+    }
+
+    fn spawn_detached<F>(_name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        #[expect(clippy::disallowed_methods, reason = "this is how tasks are spawned")]
+        drop(tokio::spawn(future));
     }
 
     fn spawn_blocking<T, F>(_name: &'static str, work: F) -> Task<T>
@@ -104,16 +112,6 @@ impl Runtime for OsRuntime {
         tracing::error!("fatal: {reason}");
         let _ = writeln!(std::io::stderr(), "etched: fatal: {reason}");
         std::process::exit(1)
-    }
-}
-
-/// A timer.
-pub struct Sleep(Pin<Box<tokio::time::Sleep>>);
-
-impl Future for Sleep {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        self.0.as_mut().poll(cx)
     }
 }
 

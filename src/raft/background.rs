@@ -39,6 +39,7 @@ pub(super) fn start<R: Runtime>(
         R::spawn("forwarded reads", inner.clone().run_forwarded_rounds()),
         R::spawn("forwarded keep-alives", inner.clone().run_forwarded_renewals()),
         R::spawn("forwarded lease clock", inner.clone().run_forwarded_moments()),
+        R::spawn("forwarded proposals", inner.clone().run_forwards()),
         R::spawn("role", run_role(inner.clone())),
     ]
 }

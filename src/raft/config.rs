@@ -65,7 +65,7 @@ impl<R: Runtime> RaftTypeConfig for TypeConfig<R> {
     where
         T: Send + 'static;
     type Batch<T>
-        = Vec<T>
+        = openraft::impls::InlineBatch<T>
     where
         T: Send + 'static;
     type ErrorSource = BoxedErrorSource;

@@ -10,6 +10,7 @@ use openraft::errors::{InitializeError, RaftError};
 
 use super::background::Removal;
 use super::config::{self, StoredMembership, TypeConfig};
+use super::forward::Forwards;
 use super::handler::Requests;
 use super::leases::Desk;
 use super::log_store::LogStore;
@@ -88,6 +89,7 @@ pub(super) struct Inner<R: Runtime> {
     pub data: status::FollowedData<R>,
     pub rounds: Rounds<R>,
     pub desk: Desk,
+    pub forwards: Forwards,
     pub stopped: follow::Sender<bool>,
     wal: Wal<R>,
 }
@@ -136,6 +138,7 @@ impl<R: Runtime> Engine<R> {
             heard: Mutex::new(None),
             rounds: Rounds::new(),
             desk: Desk::new(),
+            forwards: Forwards::default(),
             stopped,
             wal,
         });

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest};
 
 use super::config::{self, StoredMembership, TypeConfig};
@@ -145,8 +145,7 @@ impl<R: Runtime> Requests<R> {
         if let Some(error) = envelopes.iter().find_map(|bytes| envelope::decode(bytes).err()) {
             return Reply::Failed(format!("a forwarded proposal does not decode: {error}"));
         }
-        let results = envelopes.into_iter().map(|bytes| self.engine.propose_here(bytes));
-        Reply::Forwarded(join_all(results).await)
+        Reply::Forwarded(self.engine.propose_many(envelopes).await)
     }
 }
 

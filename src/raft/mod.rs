@@ -11,6 +11,7 @@ mod background;
 mod channels;
 mod config;
 mod engine;
+mod forward;
 mod handler;
 mod leases;
 mod log_store;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 
-use super::config::{self, Proposal};
+use super::config::{self, Proposal, TypeConfig};
 use super::engine::{Engine, Inner};
-use super::peer::LinkError;
-use crate::codec::peer::{Purpose, Refusal, Reply, Request};
+use crate::codec::peer::Refusal;
 use crate::runtime::{Instant, Runtime, timeout};
 use crate::types::LogPosition;
 
@@ -47,7 +47,7 @@ impl fmt::Display for ProposeError {
 
 impl<R: Runtime> Engine<R> {
     /// Gives encoded bytes to the leader: one hop at most. Tried again only while it is certain
-    /// that no attempt reached a log.
+    /// that no attempt reached a log. An attempt may outlast `deadline`: put a time-out around it.
     pub async fn propose(&self, envelope: Bytes, deadline: Instant) -> Result<LogPosition, ProposeError> {
         loop {
             let refusal = match self.inner.leader() {
@@ -57,9 +57,10 @@ impl<R: Runtime> Engine<R> {
                         Err(refusal) => refusal,
                     }
                 }
-                Some(leader) => match self.inner.propose_there(leader, envelope.clone(), deadline).await {
-                    Ok(position) => return Ok(position),
-                    Err(refusal) => refusal,
+                Some(leader) => match self.inner.forwards.join(leader, envelope.clone()).await {
+                    Ok(Ok(position)) => return Ok(position),
+                    Ok(Err(refusal)) => refusal,
+                    Err(_) => Refusal::Unknown,
                 },
                 None => Refusal::NotLeader,
             };
@@ -76,6 +77,19 @@ impl<R: Runtime> Engine<R> {
     }
 }
 
+/// What openraft's error says of the log. Only a proposal that was turned away at the door may be
+/// tried again. One that was appended and then discarded, because another leader's log or snapshot
+/// took its place, may have been committed by others or still be: tried again, it could be applied
+/// twice.
+fn refusal<R: Runtime>(error: &ClientWriteError<TypeConfig<R>>) -> Refusal {
+    match error {
+        ClientWriteError::ForwardToLeader(_) => Refusal::NotLeader,
+        ClientWriteError::LogEntryDiscarded(_)
+        | ClientWriteError::ChangeMembershipError(_)
+        | ClientWriteError::PreconditionFailed(_) => Refusal::Unknown,
+    }
+}
+
 impl<R: Runtime> Inner<R> {
     /// Proposes on this member, if it leads.
     pub async fn propose_here(&self, envelope: Bytes) -> Result<LogPosition, Refusal> {
@@ -87,24 +101,29 @@ impl<R: Runtime> Inner<R> {
         handed.map_err(|_| Refusal::Stopped)?;
         match complete.await {
             Ok(Ok(response)) => Ok(config::position(&response.log_id)),
-            Ok(Err(ClientWriteError::ForwardToLeader(_))) => Err(Refusal::NotLeader),
-            Ok(Err(_)) | Err(_) => Err(Refusal::Unknown),
+            Ok(Err(error)) => Err(refusal::<R>(&error)),
+            Err(_) => Err(Refusal::Unknown),
         }
     }
 
-    async fn propose_there(
-        &self,
-        leader: u64,
-        envelope: Bytes,
-        deadline: Instant,
-    ) -> Result<LogPosition, Refusal> {
-        let link = self.peers.link(leader, Purpose::Forward).map_err(|_| Refusal::NotLeader)?;
-        let request = Request::Forward(vec![envelope]);
-        match link.call::<R>(request, deadline - R::now()).await {
-            Ok(Reply::Forwarded(results)) => results.into_iter().next().unwrap_or(Err(Refusal::Unknown)),
-            Ok(_) | Err(LinkError::Broken(_)) => Err(Refusal::Unknown),
-            Err(LinkError::Unreachable(_)) => Err(Refusal::NotLeader),
+    /// Proposes many on this member in one go, if it leads; answers in their order.
+    pub async fn propose_many(&self, envelopes: Vec<Bytes>) -> Vec<Result<LogPosition, Refusal>> {
+        let many = envelopes.len();
+        if self.is_stopped() {
+            return vec![Err(Refusal::Stopped); many];
         }
+        let handed = self.raft.client_write_many(envelopes.into_iter().map(Proposal)).await;
+        let Ok(mut results) = handed else { return vec![Err(Refusal::Stopped); many] };
+        let mut answers = Vec::with_capacity(many);
+        while let Some(result) = results.next().await {
+            answers.push(match result {
+                Ok(Ok(response)) => Ok(config::position(&response.log_id)),
+                Ok(Err(error)) => Err(refusal::<R>(&error)),
+                Err(_) => Err(Refusal::Unknown),
+            });
+        }
+        answers.resize(many, Err(Refusal::Unknown));
+        answers
     }
 
     /// Whether [`Engine::stop`] was called.
@@ -122,5 +141,23 @@ impl<R: Runtime> Engine<R> {
             Some(Err(_)) => Err(ProposeError::Stopped),
             None => Err(ProposeError::NoLeader),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::errors::ForwardToLeader;
+
+    use super::*;
+    use crate::runtime::memory::Memory;
+
+    #[test]
+    fn only_what_never_reached_a_log_may_be_tried_again() {
+        type Write = ClientWriteError<TypeConfig<Memory>>;
+        let to_whom = ForwardToLeader::empty;
+        let turned_away = refusal(&Write::ForwardToLeader(to_whom()));
+        let discarded = refusal(&Write::LogEntryDiscarded(to_whom()));
+        assert_eq!((turned_away, discarded), (Refusal::NotLeader, Refusal::Unknown));
+        assert!(!ProposeError::Unknown.is_definite());
     }
 }

@@ -65,6 +65,14 @@ pub trait Runtime:
     /// Starts a task; the returned guard aborts it on drop. Use [`Runtime::spawn`].
     fn spawn_raw(name: &'static str, future: BoxFuture<'static, ()>) -> AbortOnDrop;
 
+    /// Starts a task that runs to its end by itself. For hot paths: production needs no box for it.
+    fn spawn_detached<F>(name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::spawn_raw(name, Box::pin(future)).detach();
+    }
+
     /// Runs blocking work off the async threads (inline in simulation).
     fn spawn_blocking<T, F>(name: &'static str, work: F) -> Task<T>
     where

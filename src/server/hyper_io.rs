@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -36,10 +37,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        let future = async move {
-            future.await;
-        };
-        R::spawn_raw("http", Box::pin(future)).detach();
+        R::spawn_detached("http", future.map(drop));
     }
 }
 

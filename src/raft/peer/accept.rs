@@ -1,8 +1,10 @@
 //! The accepting side: handshake, then requests served by a [`Handler`]. On the appends connection
 //! replies come in order of requests; elsewhere in order of completion.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -164,13 +166,12 @@ where
             let step = if serving.in_flight() == 0 {
                 Either::Second(self.reader.next().await)
             } else if serving.in_flight() >= IN_FLIGHT {
-                Either::First(serving.next().await)
+                Either::First(ready(&mut serving).await)
             } else {
-                select(serving.next(), self.reader.next()).await
+                select(ready(&mut serving), self.reader.next()).await
             };
             match step {
-                Either::First(Some((number, reply))) => self.reply(number, &reply).await?,
-                Either::First(None) => {}
+                Either::First(replies) => self.send(&replies).await?,
                 Either::Second(frame) => {
                     let (number, request) = request(frame?)?;
                     if request == Request::Ping {
@@ -224,7 +225,25 @@ where
     }
 
     async fn reply(&mut self, number: u64, reply: &Reply) -> io::Result<()> {
-        self.writer.write_all(&peer::encode_reply(number, reply)).await?;
+        self.send(&peer::encode_reply(number, reply)).await
+    }
+
+    async fn send(&mut self, replies: &[u8]) -> io::Result<()> {
+        self.writer.write_all(replies).await?;
         self.writer.flush().await
     }
+}
+
+/// The replies of all requests that are served by now, at least one, to be written in one go.
+async fn ready(serving: &mut impl Serving) -> Vec<u8> {
+    let mut replies = Vec::new();
+    poll_fn(|cx| {
+        while let Poll::Ready(Some((number, reply))) = serving.poll_next_unpin(cx) {
+            let frame = peer::encode_reply(number, &reply);
+            if replies.is_empty() { replies = frame } else { replies.extend_from_slice(&frame) }
+        }
+        if replies.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    replies
 }

@@ -8,6 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::codec::CodecError;
 use crate::codec::frame::{self, HEAD_BYTES, Kind, MAX_PAYLOAD_BYTES};
 
+/// Room for one read: many small frames, or a good part of a large one.
+const READ_BYTES: usize = 64 * 1024;
+
 /// Reads frames; what is read of the next one stays here, so a pending `next` may be dropped.
 pub(super) struct FrameReader<S> {
     stream: S,
@@ -16,7 +19,7 @@ pub(super) struct FrameReader<S> {
 
 impl<S: AsyncRead + Unpin> FrameReader<S> {
     pub fn new(stream: S) -> Self {
-        FrameReader { stream, buffer: BytesMut::with_capacity(8 * 1024) }
+        FrameReader { stream, buffer: BytesMut::with_capacity(READ_BYTES) }
     }
 
     /// The next frame's kind and payload. A clean end of the stream is `UnexpectedEof` too: links
@@ -32,7 +35,7 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
             if let Some(frame) = self.take(limit)? {
                 return Ok(frame);
             }
-            self.buffer.reserve(8 * 1024);
+            self.buffer.reserve(READ_BYTES);
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other side closed the link"));
             }
