@@ -135,9 +135,9 @@ impl<H: History> Hub<H> {
         let Some(session) = self.sessions[id.0].as_mut() else { return };
         let ready = session.watchers.values().all(|number| {
             let watcher = self.watchers[*number].as_ref().expect("a session's watcher exists");
-            watcher.is_current(revision)
+            let ahead = planted!(ProgressAheadOfEvents) && watcher.spec.start_revision <= revision;
+            watcher.is_current(revision) || ahead
         });
-        let ready = ready || planted!(ProgressAheadOfEvents);
         if ready && !session.watchers.is_empty() {
             session.push(Output::Progress { watch_id: -1, revision });
         }
