@@ -1,6 +1,7 @@
 //! Each request shape of Kubernetes' storage layer (etcd-surface section 11), over real gRPC.
 
 use etched_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use etched_proto::etcdserverpb::lease_client::LeaseClient;
 use etched_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use etched_proto::etcdserverpb::request_op::Request as Op;
 use etched_proto::etcdserverpb::response_op::Response as Answer;
@@ -336,6 +337,40 @@ fn feature_check_size_and_health() {
         let revision = member.node.view().revision();
         kv.compact(pb::CompactionRequest { revision, physical: true }).await.expect("compacted");
         assert!(size().await < before + 20_000);
+        member.stop().await;
+    });
+}
+
+/// Events: many keys on one lease that nobody renews; its end deletes them all, in one revision.
+#[test]
+fn leases_shared_by_many_keys() {
+    block_on(async {
+        let member = Member::start("k8s-leases", 1).await;
+        let mut kv = member.kv().await;
+        let grant = pb::LeaseGrantRequest { ttl: 5, id: 0 };
+        let mut leases = LeaseClient::new(member.channel().await);
+        let lease = leases.lease_grant(grant).await.expect("a lease").into_inner();
+        assert_eq!(lease.ttl, 5);
+        const EVENTS: &str = "/registry/events/";
+        let listed = kv.range(prefix(EVENTS)).await.expect("a list").into_inner();
+        let mut watching = Watching::start(&member, watch_from(EVENTS, revision(listed.header) + 1)).await;
+        for n in 0..20 {
+            let key = format!("{EVENTS}default/e{n:02}");
+            let create = Op::RequestPut(pb::PutRequest { lease: lease.id, ..put(&key, "event") });
+            assert!(guarded(&mut kv, &key, 0, create).await.succeeded);
+        }
+        let mut events = Vec::new();
+        while events.len() < 40 {
+            events.extend(watching.next().await.events);
+        }
+        let deletes = &events[20..];
+        let of = |event: &etched_proto::mvccpb::Event| event.kv.as_ref().expect("a record").mod_revision;
+        assert!(
+            deletes.iter().all(|event| event.r#type() == EventType::Delete && of(event) == of(&deletes[0]))
+        );
+        assert!(deletes.iter().all(|event| event.prev_kv.as_ref().is_some_and(|kv| kv.lease == lease.id)));
+        let listed = kv.range(prefix(EVENTS)).await.expect("a list").into_inner();
+        assert_eq!((listed.count, revision(listed.header)), (0, of(&deletes[0])));
         member.stop().await;
     });
 }
