@@ -197,6 +197,33 @@ fn cancel() {
 #[test]
 fn fragments() {
     assert_eq!(doctored(|_, responses| responses[2].fragment = true), "watch-fragments", "not asked for");
+    let torn = |change: fn(&mut Vec<pb::WatchResponse>)| {
+        let model = model();
+        let mut responses = clean(&model);
+        change(&mut responses);
+        let asked = pb::WatchCreateRequest { fragment: true, ..create() };
+        run(&model, asked, &responses).expect_err("a broken rule").checker
+    };
+    let another_header = |responses: &mut Vec<pb::WatchResponse>| {
+        responses[1].fragment = true;
+        responses[2].header = header(6);
+    };
+    assert_eq!(torn(another_header), "watch-fragments", "another header");
+    assert_eq!(torn(|responses| responses[2].fragment = true), "watch-fragments", "progress inside");
+    let same_header = |responses: &mut Vec<pb::WatchResponse>| {
+        responses[2].fragment = true;
+        responses[3] = progress(7);
+    };
+    assert_eq!(torn(same_header), "watch-fragments", "progress inside, with the header of the pieces");
+    let another_watch = |responses: &mut Vec<pb::WatchResponse>| {
+        responses[1].fragment = true;
+        responses[2].watch_id = 5;
+    };
+    assert_eq!(torn(another_watch), "watch-fragments", "another watch inside");
+    let empty = |responses: &mut Vec<pb::WatchResponse>| {
+        responses[3].fragment = true;
+    };
+    assert_eq!(torn(empty), "watch-fragments", "an empty piece");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! One file's bytes: what is durable, what is there now, and what lies between.
 
+use std::sync::Arc;
+
 use crate::world::streams::Stream;
 
 const SECTOR_BYTES: usize = 512;
@@ -24,7 +26,8 @@ enum Change {
 /// A file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    durable: Vec<u8>,
+    /// Shared with whoever looks at it during a sync, and with nobody otherwise.
+    durable: Arc<Vec<u8>>,
     now: Vec<u8>,
     pending: Vec<(Change, Vec<u8>)>,
 }
@@ -34,13 +37,13 @@ impl Content {
         self.now.len() as u64
     }
 
-    pub fn durable(&self) -> &[u8] {
+    pub fn durable(&self) -> &Arc<Vec<u8>> {
         &self.durable
     }
 
     /// Damages durable bytes at rest.
     pub fn rot(&mut self, offset: usize, mask: u8) {
-        for bytes in [&mut self.durable, &mut self.now] {
+        for bytes in [Arc::make_mut(&mut self.durable), &mut self.now] {
             if let Some(byte) = bytes.get_mut(offset) {
                 *byte ^= mask;
             }
@@ -65,15 +68,17 @@ impl Content {
     }
 
     pub fn sync(&mut self) {
+        let durable = Arc::make_mut(&mut self.durable);
         for (change, data) in std::mem::take(&mut self.pending) {
             match change {
-                Change::Write { offset, .. } => write(&mut self.durable, offset, &data),
-                Change::Length(length) => self.durable.resize(length, 0),
+                Change::Write { offset, .. } => write(durable, offset, &data),
+                Change::Length(length) => durable.resize(length, 0),
             }
         }
     }
 
     pub fn lose(&mut self, loss: Loss, stream: &mut Stream) {
+        let durable = Arc::make_mut(&mut self.durable);
         for (change, data) in std::mem::take(&mut self.pending) {
             let keep = |stream: &mut Stream| match loss {
                 Loss::All => false,
@@ -83,7 +88,7 @@ impl Content {
             match change {
                 Change::Length(length) => {
                     if keep(stream) {
-                        self.durable.resize(length, 0);
+                        durable.resize(length, 0);
                     }
                 }
                 Change::Write { offset, length } => {
@@ -92,14 +97,14 @@ impl Content {
                         // Sectors begin at multiples of their size in the file.
                         let end = length.min(at + SECTOR_BYTES - (offset + at) % SECTOR_BYTES);
                         if keep(stream) {
-                            write(&mut self.durable, offset + at, &data[at..end]);
+                            write(durable, offset + at, &data[at..end]);
                         }
                         at = end;
                     }
                 }
             }
         }
-        self.now.clone_from(&self.durable);
+        self.now.clone_from(durable);
     }
 }
 

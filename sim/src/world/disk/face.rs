@@ -116,7 +116,7 @@ impl Opened {
         let image = {
             let mut medium = self.disk.medium();
             medium.contents[self.id].sync();
-            medium.contents[self.id].durable().to_vec()
+            medium.contents[self.id].durable().clone()
         };
         let event = SyncEvent { node: NodeId(self.disk.node), path: &self.path, image: &image };
         self.inner.synced(&event);
