@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::codec::CodecError;
@@ -10,6 +10,9 @@ use crate::codec::frame::{self, HEAD_BYTES, Kind, MAX_PAYLOAD_BYTES};
 
 /// Room for one read: many small frames, or a good part of a large one.
 const READ_BYTES: usize = 64 * 1024;
+/// Payloads up to this long are copied out of the buffer. An entry lives as long as the log remembers
+/// it and would keep the whole buffer alive: 64 KiB for one put of a lonely client.
+const COPIED_BYTES: usize = 16 * 1024;
 
 /// Reads frames; what is read of the next one stays here, so a pending `next` may be dropped.
 pub(super) struct FrameReader<S> {
@@ -35,7 +38,9 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
             if let Some(frame) = self.take(limit)? {
                 return Ok(frame);
             }
-            self.buffer.reserve(READ_BYTES);
+            if self.buffer.capacity() - self.buffer.len() < READ_BYTES / 2 {
+                self.buffer.reserve(READ_BYTES);
+            }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other side closed the link"));
             }
@@ -54,9 +59,43 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
         if self.buffer.len() < HEAD_BYTES + head.length {
             return Ok(None);
         }
-        let mut whole = self.buffer.split_to(HEAD_BYTES + head.length).freeze();
-        let payload = whole.split_off(HEAD_BYTES);
+        self.buffer.advance(HEAD_BYTES);
+        let payload = if head.length <= COPIED_BYTES {
+            let copy = Bytes::copy_from_slice(&self.buffer[..head.length]);
+            self.buffer.advance(head.length);
+            copy
+        } else {
+            self.buffer.split_to(head.length).freeze()
+        };
         head.check(&payload).map_err(bad)?;
         Ok(Some((head.kind, payload)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Frames one by one, all payloads held: whether each shares the memory it was read into.
+    fn shared(lengths: &[usize]) -> Vec<bool> {
+        let (mut from, to) = tokio::io::duplex(1024 * 1024);
+        let mut reader = FrameReader::new(to);
+        let mut next = |length: usize| {
+            use tokio::io::AsyncWriteExt;
+            let frame = frame::encode(Kind::PeerReply, &vec![7; length]);
+            from.write_all(&frame).now_or_never().expect("room").expect("open");
+            let (kind, payload) = reader.next().now_or_never().expect("it is there").expect("a frame");
+            assert_eq!((kind, payload.len()), (Kind::PeerReply, length));
+            payload
+        };
+        let held: Vec<Bytes> = lengths.iter().map(|length| next(*length)).collect();
+        held.iter().map(|payload| !payload.is_unique()).collect()
+    }
+
+    #[test]
+    fn a_small_payload_does_not_keep_the_buffer() {
+        assert_eq!(shared(&[300, 1, 20_000, 400, COPIED_BYTES]), [false, false, true, false, false]);
     }
 }
