@@ -1,5 +1,7 @@
-//! The cheapest honest gRPC client: HTTP/2 frames by hand, many unary requests of one method on one
-//! connection, each stream's next request sent as soon as its last answer is whole.
+//! The cheapest honest gRPC client: HTTP/2 frames by hand, many requests of one method on one
+//! connection, each slot's next request sent as soon as its last answer is whole. A unary request is
+//! a stream of its own; of a streaming method each slot keeps one stream, with one message each way
+//! in turn.
 //!
 //! It sends what a Go client sends (the second request's headers are indexes into the table that the
 //! first one filled), answers pings and settings, and takes an answer without a message for an error.
@@ -24,6 +26,14 @@ const PREFIX_BYTES: usize = 5;
 const WINDOW: u32 = i32::MAX as u32;
 const FIRST_WINDOW: i64 = 65_535;
 
+/// What is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    pub path: &'static str,
+    /// Whether a stream takes many messages and answers each.
+    pub streams: bool,
+}
+
 /// An answer that came in.
 pub struct Answer {
     /// The slot of its request.
@@ -32,11 +42,11 @@ pub struct Answer {
     pub is_good: bool,
 }
 
-/// One connection with `slots` unary calls in flight.
+/// One connection with `slots` requests in flight.
 pub struct Connection<S> {
     stream: S,
     authority: String,
-    path: &'static str,
+    method: Method,
     input: Vec<u8>,
     output: Vec<u8>,
     /// By slot: the id of the stream that is open, and whether a message came on it.
@@ -46,8 +56,8 @@ pub struct Connection<S> {
 }
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
-    /// Speaks on `stream`; all requests go to `path`.
-    pub fn new(stream: S, authority: &str, path: &'static str, slots: usize) -> Self {
+    /// Speaks on `stream`; all requests call `method`.
+    pub fn new(stream: S, authority: &str, method: Method, slots: usize) -> Self {
         let mut output = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         // No pushes; a window that never closes.
         let mut settings = vec![0, 2, 0, 0, 0, 0, 0, 4];
@@ -57,7 +67,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         Connection {
             stream,
             authority: authority.to_owned(),
-            path,
+            method,
             input: Vec::with_capacity(64 * 1024),
             output,
             open: vec![None; slots],
@@ -68,12 +78,26 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
 
     /// Sends `message` in a free slot with the next [`Connection::exchange`].
     pub fn request(&mut self, slot: usize, message: &[u8]) {
+        let stream = match self.open[slot] {
+            Some((stream, _)) => stream,
+            None => self.open_stream(slot),
+        };
+        let flags = if self.method.streams { 0 } else { END_STREAM };
+        head(&mut self.output, DATA, flags, stream, PREFIX_BYTES + message.len());
+        self.output.push(0);
+        self.output.extend_from_slice(&(message.len() as u32).to_be_bytes());
+        self.output.extend_from_slice(message);
+        self.window -= (PREFIX_BYTES + message.len()) as i64;
+    }
+
+    /// Opens the next stream for `slot`.
+    fn open_stream(&mut self, slot: usize) -> u32 {
         let stream = self.next_stream;
         self.next_stream += 2;
         self.open[slot] = Some((stream, false));
         let mut block = vec![0x83, 0x86];
         if stream == 1 {
-            literal(&mut block, 0x44, None, self.path);
+            literal(&mut block, 0x44, None, self.method.path);
             literal(&mut block, 0x41, None, &self.authority);
             literal(&mut block, 0x5f, None, "application/grpc");
             literal(&mut block, 0x40, Some("te"), "trailers");
@@ -82,11 +106,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
             block.extend_from_slice(&[0xc2, 0xc1, 0xc0, 0xbf, 0xbe]);
         }
         frame(&mut self.output, HEADERS, END_HEADERS, stream, &block);
-        head(&mut self.output, DATA, END_STREAM, stream, PREFIX_BYTES + message.len());
-        self.output.push(0);
-        self.output.extend_from_slice(&(message.len() as u32).to_be_bytes());
-        self.output.extend_from_slice(message);
-        self.window -= (PREFIX_BYTES + message.len()) as i64;
+        stream
     }
 
     /// Writes what is to be sent, then waits until at least one answer is whole.
@@ -134,11 +154,15 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         match kind {
             DATA | HEADERS => {
                 let slot = self.slot(stream)?;
+                let is_message = kind == DATA && payload.len() >= PREFIX_BYTES;
                 let (_, has_message) = self.open[slot].as_mut().expect("it is open");
-                *has_message |= kind == DATA && payload.len() >= PREFIX_BYTES;
+                *has_message |= is_message;
                 if flags & END_STREAM != 0 {
-                    answers.push(Answer { slot, is_good: *has_message });
+                    // A stream of many messages does not end while it goes well.
+                    answers.push(Answer { slot, is_good: *has_message && !self.method.streams });
                     self.open[slot] = None;
+                } else if self.method.streams && is_message {
+                    answers.push(Answer { slot, is_good: true });
                 }
             }
             // After a whole answer it means nothing.

@@ -1,13 +1,11 @@
 //! Load: many clients, each with one request in flight, over a few connections.
 
-use std::time::Duration;
-
 use etched::os::{OsNet, OsRuntime};
 use etched::runtime::{Instant, Net, Runtime, Task};
 use etched_proto::etcdserverpb as pb;
 use prost::Message;
 
-use super::http2::Connection;
+use super::http2::{Connection, Method};
 
 /// Keys that puts write and gets read.
 pub const KEYS: u64 = 100_000;
@@ -23,14 +21,29 @@ pub enum Work {
     },
     /// A linearizable get of some key.
     Get,
+    /// A grant of the next lease, with a TTL that ends about then.
+    Grant {
+        /// When they all end.
+        end: Instant,
+    },
+    /// A put of the next lease's key.
+    Attach,
+    /// A keep-alive of the next of so many leases, on a stream that stays.
+    KeepAlive {
+        /// How many were granted.
+        leases: u64,
+    },
 }
 
 impl Work {
-    fn path(self) -> &'static str {
-        match self {
-            Work::Put { .. } => "/etcdserverpb.KV/Put",
-            Work::Get => "/etcdserverpb.KV/Range",
-        }
+    fn method(self) -> Method {
+        let (path, streams) = match self {
+            Work::Put { .. } | Work::Attach => ("/etcdserverpb.KV/Put", false),
+            Work::Get => ("/etcdserverpb.KV/Range", false),
+            Work::Grant { .. } => ("/etcdserverpb.Lease/LeaseGrant", false),
+            Work::KeepAlive { .. } => ("/etcdserverpb.Lease/LeaseKeepAlive", true),
+        };
+        Method { path, streams }
     }
 
     /// The request number `count` of the whole load, encoded.
@@ -43,8 +56,27 @@ impl Work {
             Work::Get => {
                 pb::RangeRequest { key: key(scatter(count) % KEYS), ..Default::default() }.encode_to_vec()
             }
+            Work::Grant { end } => {
+                let left = (end - OsRuntime::now()).as_secs_f64();
+                pb::LeaseGrantRequest { id: lease(count), ttl: left.round() as i64 }.encode_to_vec()
+            }
+            Work::Attach => {
+                let key = format!("{ATTACHED}{count:012}").into();
+                pb::PutRequest { key, lease: lease(count), ..Default::default() }.encode_to_vec()
+            }
+            Work::KeepAlive { leases } => {
+                pb::LeaseKeepAliveRequest { id: lease(count % leases) }.encode_to_vec()
+            }
         }
     }
+}
+
+/// What the keys of leases begin with.
+pub const ATTACHED: &str = "lease-";
+
+/// The id of lease number `count`.
+pub fn lease(count: u64) -> i64 {
+    count as i64 + 1
 }
 
 /// A key of 16 bytes.
@@ -98,7 +130,7 @@ impl Load {
             let address = addresses[n as usize % addresses.len()].to_owned();
             let stream = OsNet.dial(&address).await.expect("a connection");
             let slots = (clients / connections) as usize;
-            let connection = Connection::new(stream, &address, work.path(), slots);
+            let connection = Connection::new(stream, &address, work.method(), slots);
             tasks.push(OsRuntime::spawn("connection", drive(work, connection, slots, n, connections, span)));
         }
         Load(tasks)
@@ -152,7 +184,7 @@ async fn drive<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
             idle.push(answer.slot);
             if !answer.is_good {
                 outcome.errors += 1;
-            } else if begun[answer.slot] >= span.from && now <= span.to + Duration::from_secs(1) {
+            } else if begun[answer.slot] >= span.from {
                 outcome.latencies.push((now - begun[answer.slot]).as_micros() as u32);
             }
         }

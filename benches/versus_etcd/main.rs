@@ -5,6 +5,7 @@
 
 mod faults;
 mod http2;
+mod leases;
 mod load;
 mod memory;
 mod servers;
@@ -19,12 +20,19 @@ const HELP: &str = "modes:
   memory    a million keys, sequential and random: peak resident size, time of a restart
   failover  three members: kill -9 and SIGTERM of the leader, time until writes are accepted again
   crash     three members: kill -9 of all under load, again and again; nothing acknowledged is lost
+  grants    three members: a million leases: rate, server CPU per grant, memory of a lease, a restart
+  keep-alives  one member: server CPU per keep-alive
+  expiry    three members: 1,000 leases of 6 s, with and without the loss of the leader: how late they end
+  crowd     three members: what puts feel of 100,000 leases that end at once
 options:
   --etcd PATH    the etcd to compare with; without it the one on PATH, `none` for no comparison
   --only NAME    etched or etcd
-  --nodes N      only clusters of this size (speed)
+  --nodes N      only clusters of this size (speed), or of this instead (grants, keep-alives, crowd)
   --cells A,B    only these workloads (speed): put-1, put-1000, get-1, get-1000
   --spread WHOM  connections of many clients go to `all` members (the default) or to the `leader`
+  --clients N    requests in flight (grants, keep-alives)
+  --connections N  over so many connections (grants, keep-alives)
+  --leases N     so many leases (grants, crowd)
   --rounds N     how often everything is repeated
   --seconds N    how long one load is measured
   --dir DIR      where data directories are made; without it the system's temporary folder";
@@ -39,6 +47,12 @@ pub struct Options {
     pub cells: Vec<String>,
     /// Whether many clients are spread over all members.
     pub spread: bool,
+    /// Requests in flight.
+    pub clients: Option<usize>,
+    /// Connections that they share.
+    pub connections: Option<usize>,
+    /// How many leases there are.
+    pub leases: Option<usize>,
     /// How often everything is repeated.
     pub rounds: Option<usize>,
     /// How long one load is measured.
@@ -56,6 +70,9 @@ fn main() {
         nodes: None,
         cells: Vec::new(),
         spread: true,
+        clients: None,
+        connections: None,
+        leases: None,
         rounds: None,
         seconds: 5,
         dir: std::env::temp_dir(),
@@ -70,6 +87,9 @@ fn main() {
             "--nodes" => options.nodes = Some(number(&value())),
             "--cells" => options.cells = value().split(',').map(str::to_owned).collect(),
             "--spread" => options.spread = value() == "all",
+            "--clients" => options.clients = Some(number(&value())),
+            "--connections" => options.connections = Some(number(&value())),
+            "--leases" => options.leases = Some(number(&value())),
             "--rounds" => options.rounds = Some(number(&value())),
             "--seconds" => options.seconds = number(&value()) as u64,
             "--dir" => options.dir = PathBuf::from(value()),
@@ -89,6 +109,10 @@ fn main() {
             "memory" => memory::run(&options).await,
             "failover" => faults::failover(&options).await,
             "crash" => faults::crash(&options).await,
+            "grants" => leases::cost::grants(&options).await,
+            "keep-alives" => leases::cost::keep_alives(&options).await,
+            "expiry" => leases::expiry::run(&options).await,
+            "crowd" => leases::crowd::run(&options).await,
             other => panic!("no mode {other}\n{HELP}"),
         }
     });

@@ -10,6 +10,7 @@ use etched::runtime::{Listener, Net, Runtime, timeout};
 use etched::server::GrpcChannel;
 use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::kv_client::KvClient;
+use etched_proto::etcdserverpb::lease_client::LeaseClient;
 use etched_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 
 /// A program that speaks etcd's API and takes its flags.
@@ -66,6 +67,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Largest resident size of any member, now, in MiB.
     pub resident_mib: u64,
+    /// Resident sizes of all members, in KiB.
+    pub resident_kib: u64,
     /// The largest it ever was.
     pub peak_mib: u64,
 }
@@ -171,6 +174,12 @@ impl Cluster {
         Some(MaintenanceClient::new(channel))
     }
 
+    /// The same for leases.
+    pub async fn lease(&self, n: usize) -> Option<LeaseClient<GrpcChannel>> {
+        let channel = GrpcChannel::connect::<OsRuntime>(&OsNet, self.address(n)).await.ok()?;
+        Some(LeaseClient::new(channel).max_decoding_message_size(usize::MAX))
+    }
+
     /// Which member leads.
     pub async fn leader(&self) -> usize {
         loop {
@@ -227,8 +236,10 @@ impl Cluster {
         for child in self.members.iter().filter_map(|member| member.child.as_ref()) {
             let process = format!("/proc/{}", child.id());
             usage.cpu += cpu(&format!("{process}/stat"));
-            usage.resident_mib = usage.resident_mib.max(memory_mib(&process, "VmRSS:"));
-            usage.peak_mib = usage.peak_mib.max(memory_mib(&process, "VmHWM:"));
+            let resident = memory_kib(&process, "VmRSS:");
+            usage.resident_kib += resident;
+            usage.resident_mib = usage.resident_mib.max(resident >> 10);
+            usage.peak_mib = usage.peak_mib.max(memory_kib(&process, "VmHWM:") >> 10);
         }
         usage
     }
@@ -254,8 +265,8 @@ pub fn cpu(path: &str) -> Duration {
     TICK * (ticks(11) + ticks(12))
 }
 
-fn memory_mib(process: &str, what: &str) -> u64 {
+fn memory_kib(process: &str, what: &str) -> u64 {
     let text = std::fs::read_to_string(format!("{process}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(what)).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 10
+    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0)
 }
