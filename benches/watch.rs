@@ -1,4 +1,5 @@
-//! What watchers cost, measured against a real process: `cargo bench --bench watch [-- PROGRAM]`.
+//! What watchers cost, measured against a real process:
+//! `cargo bench --bench watch [-- [PROGRAM] [--only many|one-key|slow]]`.
 //!
 //! `PROGRAM` is another server with etcd's flags, for example `etcd`; without it this build's own is
 //! measured. Server CPU comes from `/proc`, so it is steadier than times on a busy machine; the
@@ -66,8 +67,6 @@ impl Server {
         let (requests, mut receiver) = mpsc::channel(16);
         let outgoing = poll_fn(move |cx| receiver.poll_recv(cx));
         let client = WatchClient::new(self.channel().await).max_decoding_message_size(usize::MAX);
-        let responses = { client }.watch(outgoing).await.expect("a stream").into_inner();
-        let mut stream = Stream { _requests: requests.clone(), responses };
         let count = creates.len();
         let ask = async {
             for create in creates {
@@ -76,12 +75,15 @@ impl Server {
             }
         };
         let read = async {
+            // Some servers begin to answer with the first message only.
+            let responses = { client }.watch(outgoing).await.expect("a stream").into_inner();
+            let mut stream = Stream { _requests: requests.clone(), responses };
             for _ in 0..count {
                 assert!(stream.next().await.expect("an answer").created);
             }
+            stream
         };
-        futures_util::join!(ask, read);
-        stream
+        futures_util::join!(ask, read).1
     }
 
     /// CPU time so far.
@@ -313,14 +315,27 @@ async fn slow_readers(program: &str) {
 }
 
 fn main() {
+    let (mut program, mut only) = (env!("CARGO_BIN_EXE_etched").to_string(), None);
     // `cargo bench` passes `--bench`.
-    let program = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_etched").to_string());
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--only" => only = arguments.next(),
+            _ => program = argument,
+        }
+    }
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        many_watchers(&program, true).await;
-        many_watchers(&program, false).await;
-        one_key(&program).await;
-        slow_readers(&program).await;
+        if wanted("many") {
+            many_watchers(&program, true).await;
+            many_watchers(&program, false).await;
+        }
+        if wanted("one-key") {
+            one_key(&program).await;
+        }
+        if wanted("slow") {
+            slow_readers(&program).await;
+        }
     });
 }
