@@ -130,6 +130,8 @@ fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {
         let checked = lock(&told.checks).on_observation(seen.time_ns, seen.node.0, &seen.observation);
         told.judge(checked);
     }));
+    let told = shared.clone();
+    world.set_death_hook(Box::new(move |death| lock(&told.checks).on_end(death.node.0)));
     let (told, members) = (shared.clone(), cluster.clone());
     world.set_sync_hook(Box::new(move |event| {
         if members.is_stranger(event.node) {

@@ -119,7 +119,7 @@ pub async fn run_watcher(shared: Shared, node: NodeId, number: u64) {
         session += 1;
         let stream = number << 32 | session;
         let life = Duration::from_millis(500 + draws.below(8000));
-        let followed = follow(&shared, channel, stream, &mut wishes, &habits, &mut draws);
+        let followed = follow(&shared, node, channel, stream, &mut wishes, &habits, &mut draws);
         timeout::<SimRuntime, _>(life, followed).await;
         lock(&shared.checks).on_watch_end(stream);
         for (number, wish) in wishes.iter_mut().enumerate() {
@@ -136,9 +136,39 @@ async fn dial(shared: &Shared, node: NodeId, member: NodeId, window: u32) -> Opt
     timeout::<SimRuntime, _>(DIAL_PATIENCE, dial).await?.ok()
 }
 
+/// A response in the trace.
+#[derive(Debug, Hash)]
+struct Heard {
+    stream: u64,
+    watch_id: i64,
+    header: i64,
+    /// First and last revision of its events.
+    events: Option<(i64, i64)>,
+    created: bool,
+    canceled: bool,
+    compact_revision: i64,
+}
+
+impl Heard {
+    fn new(stream: u64, response: &pb::WatchResponse) -> Self {
+        let mut revisions = response.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision));
+        let first = revisions.next();
+        Heard {
+            stream,
+            watch_id: response.watch_id,
+            header: response.header.as_ref().map_or(0, |header| header.revision),
+            events: first.map(|first| (first, revisions.last().unwrap_or(first))),
+            created: response.created,
+            canceled: response.canceled,
+            compact_revision: response.compact_revision,
+        }
+    }
+}
+
 /// One watch stream, seen by the checks.
 struct Open<'a> {
     shared: &'a Shared,
+    node: NodeId,
     stream: u64,
     requests: mpsc::Sender<pb::WatchRequest>,
     responses: Streaming<pb::WatchResponse>,
@@ -148,6 +178,7 @@ impl<'a> Open<'a> {
     /// Opens a stream that begins with `creates`.
     async fn new(
         shared: &'a Shared,
+        node: NodeId,
         channel: GrpcChannel,
         stream: u64,
         creates: Vec<pb::WatchCreateRequest>,
@@ -160,7 +191,7 @@ impl<'a> Open<'a> {
         }
         let outgoing = poll_fn(move |cx| receiver.poll_recv(cx));
         let responses = WatchClient::new(channel).watch(outgoing).await?.into_inner();
-        Ok(Open { shared, stream, requests, responses })
+        Ok(Open { shared, node, stream, requests, responses })
     }
 
     /// Asks if there is room for it.
@@ -181,6 +212,7 @@ impl<'a> Open<'a> {
     async fn next(&mut self) -> Result<Option<pb::WatchResponse>, ()> {
         match select(self.responses.message(), SimRuntime::sleep(LOOK)).await {
             Either::First(Ok(Some(response))) => {
+                self.shared.world.note(self.node, &Heard::new(self.stream, &response));
                 let checked = lock(&self.shared.checks).on_watch_response(self.stream, &response);
                 self.shared.judge(checked);
                 lock(&self.shared.counts).events += response.events.len() as u64;
@@ -195,6 +227,7 @@ impl<'a> Open<'a> {
 /// Follows one stream until it breaks.
 async fn follow(
     shared: &Shared,
+    node: NodeId,
     channel: GrpcChannel,
     stream: u64,
     wishes: &mut [Wish],
@@ -209,7 +242,7 @@ async fn follow(
         creates.push(pb::WatchCreateRequest { key, range_end, ..Default::default() });
         waiting.push_back(None);
     }
-    let Ok(mut open) = Open::new(shared, channel, stream, creates).await else { return };
+    let Ok(mut open) = Open::new(shared, node, channel, stream, creates).await else { return };
     // Wishes by watch id.
     let mut ids: BTreeMap<i64, usize> = BTreeMap::new();
     while !shared.is_over() {
@@ -291,7 +324,7 @@ async fn hears_of_progress(shared: &Shared, node: NodeId, member: NodeId, stream
         progress_notify: true,
         ..Default::default()
     };
-    let Ok(mut open) = Open::new(shared, channel, stream, vec![create]).await else { return false };
+    let Ok(mut open) = Open::new(shared, node, channel, stream, vec![create]).await else { return false };
     let (mut on_request, mut by_itself) = (false, false);
     while !(on_request && by_itself) {
         let Ok(response) = open.next().await else { return false };

@@ -1,10 +1,14 @@
-//! redb panics on much of the damage that it was not built to expect. Around everything that reads a
-//! file for the first time such a panic is an error like any other.
+//! redb panics on much of the damage that it was not built to expect, and not all of that is seen when a
+//! file is opened: pages of its bookkeeping are first read by a commit, also by the one that closes it.
+//! Around all of its work such a panic is an error like any other.
 
 use std::any::Any;
 use std::cell::Cell;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
+
+use redb::Database;
 
 use super::CheckpointError;
 
@@ -30,6 +34,34 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, CheckpointError>) -> R
         Some(text) => Err(CheckpointError::Damaged(text)),
         None => resume_unwind(panic),
     })
+}
+
+/// An open database. What goes wrong while it is closed is told and no more: closing keeps nothing
+/// that a save did not, and whoever opens the file again judges it anew.
+#[derive(Debug)]
+pub(super) struct Open(Option<Database>);
+
+impl Open {
+    pub fn new(database: Database) -> Self {
+        Open(Some(database))
+    }
+}
+
+impl Deref for Open {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        if let Err(error) = guarded(|| Ok(drop(database))) {
+            tracing::warn!(%error, "the checkpoint was not closed well");
+        }
+    }
 }
 
 /// The first line of a panic's text.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use database::Finish;
-use redb::Database;
+use guard::{Open, guarded};
 
 use crate::codec::meta::Meta;
 use crate::runtime::{Disk, Observation, OpenMode, Runtime};
@@ -42,7 +42,7 @@ enum Stand {
     /// Nothing was ever saved.
     Empty,
     /// Saved up to and including this main revision.
-    Saved(Arc<Database>, i64),
+    Saved(Arc<Open>, i64),
     /// A write was cut off or failed.
     Broken,
 }
@@ -95,7 +95,7 @@ impl<R: Runtime> Checkpoint<R> {
         }
         let disk = checkpoint.disk.clone();
         let opened = R::spawn_blocking("checkpoint", move || {
-            guard::guarded(|| {
+            guarded(|| {
                 let database = open_file::<R>(&disk, FILE, OpenMode::Write)?;
                 Ok((database::load(&database)?, database))
             })
@@ -127,11 +127,13 @@ impl<R: Runtime> Checkpoint<R> {
         let meta = Meta { applied, membership, state: view.meta(), rows: 0 };
         let (writer, from) = (database.clone(), view.clone());
         let work = R::spawn_blocking("checkpoint", move || {
-            if planted!(AppliedIndexApart) {
-                database::save_applied_apart(&writer, &meta)?;
-            }
-            let finish = changes.against(&from);
-            database::save(&writer, from.held(saved.saturating_add(1)), &finish, meta)
+            guarded(|| {
+                if planted!(AppliedIndexApart) {
+                    database::save_applied_apart(&writer, &meta)?;
+                }
+                let finish = changes.against(&from);
+                database::save(&writer, from.held(saved.saturating_add(1)), &finish, meta)
+            })
         });
         work.await.map_err(|_| CheckpointError::Stopped)??;
         self.stand = Stand::Saved(database, view.revision());
@@ -186,8 +188,9 @@ impl<R: Runtime> Checkpoint<R> {
     }
 }
 
-fn open_file<R: Runtime>(disk: &R::Disk, name: &str, mode: OpenMode) -> Result<Database, CheckpointError> {
-    database::open(disk.block_file(name, mode).map_err(|error| CheckpointError::io(name, error))?)
+fn open_file<R: Runtime>(disk: &R::Disk, name: &str, mode: OpenMode) -> Result<Open, CheckpointError> {
+    let file = disk.block_file(name, mode).map_err(|error| CheckpointError::io(name, error))?;
+    database::open(file).map(Open::new)
 }
 
 fn observe<R: Runtime>(view: &View, position: LogPosition) {

@@ -126,7 +126,7 @@ impl<H: History> Hub<H> {
 
     /// Frees queues: those that hold as much as the average or more, which are the slow ones, and if
     /// that is not half of it, all. Their watchers lag from the first revision that was not taken.
-    fn give_back(&mut self) {
+    pub(super) fn give_back(&mut self) {
         let streams = self.counts().0.max(1);
         for least in [self.queued_bytes / streams, 0] {
             for index in 0..self.sessions.len() {

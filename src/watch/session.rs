@@ -159,16 +159,24 @@ impl Session {
         Some((output, bytes))
     }
 
-    /// Drops what is queued for a watcher that was cancelled.
+    /// Drops what is queued for a watcher that was cancelled. What progress of the whole stream speaks
+    /// of stays before it: the client hears of the cancel only later (W20).
     pub fn forget(&mut self, gone: i64) {
-        self.retain(|output| match output {
-            Output::Events { watch_id, .. } | Output::Progress { watch_id, .. } => *watch_id != gone,
-            _ => true,
+        let speaks_for_all = |item: &Item| matches!(item.output, Output::Progress { watch_id: -1, .. });
+        let spoken_of = self.queue.iter().rposition(speaks_for_all).map_or(0, |last| last + 1);
+        let mut place = 0;
+        self.retain(|output| {
+            place += 1;
+            place <= spoken_of
+                || match output {
+                    Output::Events { watch_id, .. } | Output::Progress { watch_id, .. } => *watch_id != gone,
+                    _ => true,
+                }
         });
     }
 
-    /// Gives back all queued events: the first undelivered revision of each watcher that had some.
-    /// Progress behind them is given up with them.
+    /// Gives back all queued events: the first undelivered revision of each watcher that had some and
+    /// was not cancelled behind them. Progress behind them is given up with them.
     pub fn spill(&mut self) -> BTreeMap<i64, i64> {
         let mut first = BTreeMap::new();
         self.retain(|output| match output {
@@ -177,6 +185,10 @@ impl Session {
                 false
             }
             Output::Progress { .. } => first.is_empty(),
+            Output::Canceled { watch_id, .. } => {
+                first.remove(watch_id);
+                true
+            }
             _ => true,
         });
         first

@@ -114,6 +114,13 @@ impl Checks {
         }
     }
 
+    /// A node's member ended: killed, crashed, or by itself.
+    pub fn on_end(&mut self, node: u32) {
+        if let Some(pre_vote) = &mut self.pre_vote {
+            pre_vote.ended(node);
+        }
+    }
+
     /// A client is about to send a request with `op` as its trace number. Numbers are never used
     /// again, also not for a retry.
     pub fn on_call(&mut self, op: OpId, client: u64, request: Request) {

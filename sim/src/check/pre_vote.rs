@@ -31,6 +31,8 @@ pub struct PreVote {
     /// State of each link (from, to), and since when; good from the beginning if missing.
     links: BTreeMap<(u32, u32), (Link, u64)>,
     down: BTreeSet<u32>,
+    /// Nodes whose member has recovered and not ended since: what was started may refuse to run.
+    running: BTreeSet<u32>,
     up_since: BTreeMap<u32, u64>,
     members: BTreeMap<u32, u64>,
     /// Highest term in which each node voted for itself.
@@ -48,6 +50,7 @@ impl PreVote {
             settle_ns,
             links: BTreeMap::new(),
             down: BTreeSet::new(),
+            running: BTreeSet::new(),
             up_since: BTreeMap::new(),
             members: BTreeMap::new(),
             stood: BTreeMap::new(),
@@ -73,11 +76,17 @@ impl PreVote {
         }
     }
 
+    /// The node's member ended, for whatever reason.
+    pub fn ended(&mut self, node: u32) {
+        self.running.remove(&node);
+    }
+
     /// Checks one observation.
     pub fn observe(&mut self, time_ns: u64, node: u32, observation: &Observation) -> Checked {
         match observation {
             Observation::Recovered { member, .. } => {
                 self.members.insert(node, *member);
+                self.running.insert(node);
                 self.up_since.insert(node, time_ns);
                 if self.leader.is_some_and(|(leader, ..)| leader == node) {
                     self.leader = None;
@@ -131,7 +140,8 @@ impl PreVote {
     /// Whether the voter must still be hearing the leader.
     fn in_contact(&self, time_ns: u64, leader: u32, voter: u32) -> bool {
         let well = |node: u32| {
-            !self.down.contains(&node)
+            self.running.contains(&node)
+                && !self.down.contains(&node)
                 && settled(time_ns, self.up_since.get(&node).copied().unwrap_or(0), self.settle_ns)
         };
         let good = |from, to| self.has_been(Link::Good, time_ns, from, to);
@@ -206,6 +216,15 @@ mod tests {
         let mut check = cluster();
         check.link(5 * SECOND, 1, 3, Link::Cut);
         assert_eq!(stand(&mut check, 8 * SECOND, 3, 2).unwrap_err().checker, "pre-vote");
+    }
+
+    #[test]
+    fn a_leader_that_refuses_to_start_again_may_be_replaced() {
+        let mut check = cluster();
+        check.ended(1);
+        check.node(5 * SECOND, 1, false);
+        check.node(6 * SECOND, 1, true);
+        assert_eq!(stand(&mut check, 20 * SECOND, 2, 2), Ok(()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whatever may happen to a hub, in any order, against the log alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
@@ -25,6 +25,12 @@ enum Step {
     Progress {
         stream: usize,
     },
+    Cancel {
+        stream: usize,
+        watch_id: i64,
+    },
+    /// All queues, as when memory runs short.
+    GiveBack,
     Compact {
         back: i64,
     },
@@ -41,6 +47,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..3usize, 1..2000usize).prop_map(|(stream, bytes)| Step::Take { stream, bytes }),
         4 => (0..3usize).prop_map(|stream| Step::CatchUp { stream }),
         1 => (0..3usize).prop_map(|stream| Step::Progress { stream }),
+        1 => (0..3usize, 0..4i64).prop_map(|(stream, watch_id)| Step::Cancel { stream, watch_id }),
+        1 => Just(Step::GiveBack),
         1 => (0..6i64).prop_map(|back| Step::Compact { back }),
         1 => keys().prop_map(Step::Jump),
     ];
@@ -51,6 +59,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Expected {
     range: KeyRange,
     next: i64,
+    /// Its client cancelled it at some time.
+    is_asked_to_end: bool,
     done: bool,
 }
 
@@ -73,7 +83,7 @@ impl Expected {
             }
             Output::Progress { revision, .. } => assert!(wanted(*revision).is_empty()),
             Output::Canceled { compact_revision, .. } => {
-                assert!(self.next < *compact_revision);
+                assert!(self.is_asked_to_end || self.next < *compact_revision);
                 self.done = true;
             }
             _ => {}
@@ -90,6 +100,7 @@ proptest! {
         let streams: Vec<SessionId> = (0..3).map(|_| world.hub.open()).collect();
         let mut watchers: Vec<BTreeMap<i64, Expected>> = (0..3).map(|_| BTreeMap::new()).collect();
         let mut asked: Vec<VecDeque<(KeyRange, i64)>> = (0..3).map(|_| VecDeque::new()).collect();
+        let mut cancels = BTreeSet::new();
         let mut outputs: Vec<(usize, Output)> = Vec::new();
         for step in steps {
             match step {
@@ -113,6 +124,11 @@ proptest! {
                     }
                 }
                 Step::Progress { stream } => world.hub.request_progress(streams[stream]),
+                Step::Cancel { stream, watch_id } => {
+                    cancels.insert((stream, watch_id));
+                    world.hub.cancel(streams[stream], watch_id);
+                }
+                Step::GiveBack => world.hub.give_back(),
                 Step::Compact { back } => {
                     world.log.compact_revision = world.log.compact_revision.max(world.log.revision - back);
                     world.hub.publish(world.log.clone(), &[]);
@@ -128,7 +144,8 @@ proptest! {
             if let Output::Created { watch_id, revision } = output {
                 let (range, start) = asked[*stream].pop_front().expect("asked for");
                 let next = if start == 0 { revision + 1 } else { start };
-                known.insert(*watch_id, Expected { range, next, done: false });
+                let is_asked_to_end = cancels.contains(&(*stream, *watch_id));
+                known.insert(*watch_id, Expected { range, next, is_asked_to_end, done: false });
             }
             let id = match output {
                 Output::Events { watch_id, .. } | Output::Canceled { watch_id, .. } => *watch_id,

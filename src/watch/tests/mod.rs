@@ -254,6 +254,26 @@ fn w19_w20_progress_stands_behind_all_events() {
 }
 
 #[test]
+fn w20_a_cancel_takes_nothing_from_before_progress() {
+    let mut world = World::new();
+    let id = world.hub.open();
+    world.hub.create(id, create("a", "", 0));
+    world.hub.create(id, create("b", "", 0));
+    world.commit(&["a"]);
+    world.hub.request_progress(id);
+    world.commit(&["a"]);
+    world.hub.cancel(id, 0);
+    let outputs = world.drain(id);
+    let events = |output: &Output| matches!(output, Output::Events { watch_id: 0, revision: 2, .. });
+    assert!(events(&outputs[2]), "{outputs:?}");
+    let ends = [
+        Output::Progress { watch_id: -1, revision: 2 },
+        Output::Canceled { watch_id: 0, revision: 3, compact_revision: 0 },
+    ];
+    assert_eq!(outputs[3..], ends, "nothing of revision 3");
+}
+
+#[test]
 fn many_ranges_find_their_keys_like_a_plain_scan() {
     let mut ranges = super::ranges::Ranges::default();
     let mut all = Vec::new();
