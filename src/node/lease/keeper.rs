@@ -4,7 +4,7 @@
 //! wait. Applying it settles new grants, renews, and ends what is due. One is in flight at a time:
 //! - at once for keep-alives, which are answered when it is applied, and so are durable;
 //! - soon after a grant, and when a lease is due;
-//! - every 250 ms while other entries are logged, every second when none is: what passed since the
+//! - every 250 ms while other entries are logged, every 750 ms when none is: what passed since the
 //!   last tick is lost with the leader, and lengthens leases;
 //! - none without leases.
 //!
@@ -25,7 +25,7 @@ use crate::types::{Command, Error, LeaseTick, Response};
 /// Between ticks while other entries are logged.
 const BUSY: Duration = Duration::from_millis(250);
 /// Between ticks while none are.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(750);
 /// Between ticks that settle grants or end leases.
 const SOON: Duration = Duration::from_millis(100);
 /// Between attempts when Raft does not take a proposal.
