@@ -190,6 +190,9 @@ async fn many_watchers(program: &str, spread: bool) {
     const CONNECTIONS: usize = 100;
     const PUTS: u64 = 10_000;
     let server = Server::start(program, "many").await;
+    // Code that runs for the first time comes into memory as well.
+    let _first = server.watch(vec![on("none")]).await;
+    OsRuntime::sleep(Duration::from_millis(500)).await;
     let before = server.resident();
     let mut streams = Vec::new();
     for connection in 0..CONNECTIONS {
