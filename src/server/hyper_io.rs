@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -86,14 +87,12 @@ const READ_BYTES: usize = 16 * 1024;
 pub struct HyperIo<S> {
     stream: S,
     ahead: Bytes,
-    /// A bounce buffer: hyper's cursor can only be filled directly with unsafe code.
-    space: Box<[u8]>,
 }
 
 impl<S> HyperIo<S> {
     /// A stream of which `ahead` was already read.
     pub fn new(stream: S, ahead: Bytes) -> Self {
-        HyperIo { stream, ahead, space: vec![0; READ_BYTES].into() }
+        HyperIo { stream, ahead }
     }
 }
 
@@ -109,10 +108,12 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
             cursor.put_slice(&bytes);
             return Poll::Ready(Ok(()));
         }
-        let me = &mut *self;
-        let length = me.space.len().min(cursor.remaining());
-        let mut buffer = ReadBuf::new(&mut me.space[..length]);
-        let read = Pin::new(&mut me.stream).poll_read(cx, &mut buffer);
+        // hyper's cursor can only be filled directly with unsafe code. The detour is on the stack:
+        // most connections are idle.
+        let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let length = READ_BYTES.min(cursor.remaining());
+        let mut buffer = ReadBuf::uninit(&mut space[..length]);
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
         cursor.put_slice(buffer.filled());
         read
     }

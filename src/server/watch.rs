@@ -16,10 +16,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Frame;
 use hyper::body::Incoming;
 use tonic::body::Body;
-use tonic::codec::Codec;
+use tonic::codec::BufferSettings;
 use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
-use tonic_prost::ProstCodec;
+use tonic_prost::ProstDecoder;
 
 use super::alarm::Alarm;
 use super::context::{context, requires_leader};
@@ -34,6 +34,9 @@ use crate::types::Error;
 /// What is made ready for a stream at a time: as much as one HTTP/2 frame holds by default.
 const FRAME_BYTES: usize = 16 * 1024;
 
+/// Room for requests that every stream keeps; a longer one makes its own.
+const REQUEST_BYTES: usize = 512;
+
 /// Serves one request of the service.
 pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
@@ -42,7 +45,7 @@ pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Re
     }
     let metadata = MetadataMap::from_headers(parts.headers);
     let deadline = context(node, &metadata)?.deadline;
-    let decoder = ProstCodec::<pb::WatchResponse, pb::WatchRequest>::default().decoder();
+    let decoder = ProstDecoder::<pb::WatchRequest>::new(BufferSettings::new(REQUEST_BYTES, FRAME_BYTES));
     let stream = WatchStream {
         session: node.watch_session(),
         node: node.clone(),
