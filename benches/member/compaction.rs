@@ -89,18 +89,11 @@ pub async fn run(server: &Server) {
             let (begin, cpu) = (OsRuntime::now(), server.cpu());
             let compaction = async {
                 let mut kv = KvClient::new(server.channel().await);
-                kv.compact(pb::CompactionRequest { revision: newest, physical: false })
-                    .await
-                    .expect("compacted");
-                // Until nothing is left to remove; the puts meanwhile add less than a step removes.
-                let mut size = i64::MAX;
-                loop {
-                    let now = server.size().await;
-                    if now > size - 500_000 {
-                        break;
-                    }
-                    size = now;
-                    OsRuntime::sleep(Duration::from_millis(500)).await;
+                // Answered when nothing is left to remove, or when its time is over: then the next one,
+                // of a revision that the puts have made meanwhile, waits on.
+                let mut revision = newest;
+                while kv.compact(pb::CompactionRequest { revision, physical: true }).await.is_err() {
+                    revision += 1;
                 }
             };
             let during = puts(server, compaction).await;

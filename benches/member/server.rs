@@ -9,7 +9,6 @@ use etched::runtime::{Listener, Net, Runtime};
 use etched::server::GrpcChannel;
 use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::kv_client::KvClient;
-use etched_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use etched_proto::etcdserverpb::request_op::Request as Op;
 
 pub const MIB: usize = 1 << 20;
@@ -62,12 +61,6 @@ impl Server {
         let line = text.lines().find(|line| line.starts_with(name)).expect("the line");
         let kib: usize = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
         kib / 1024
-    }
-
-    /// Logical size of the store in bytes.
-    pub async fn size(&self) -> i64 {
-        let mut maintenance = MaintenanceClient::new(self.channel().await);
-        maintenance.status(pb::StatusRequest {}).await.expect("a status").into_inner().db_size
     }
 
     /// CPU time so far.
