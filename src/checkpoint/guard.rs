@@ -58,7 +58,10 @@ impl Deref for Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let database = self.0.take();
-        if let Err(error) = guarded(|| Ok(drop(database))) {
+        if let Err(error) = guarded(|| {
+            drop(database);
+            Ok(())
+        }) {
             tracing::warn!(%error, "the checkpoint was not closed well");
         }
     }
