@@ -1,12 +1,14 @@
 //! Simulated clients: real gRPC bytes over the simulated network, every call and return told to the
 //! checks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etched::runtime::{Runtime, timeout};
 use etched::server::GrpcChannel;
 use etched_proto::etcdserverpb::kv_client::KvClient;
+use etched_proto::etcdserverpb::lease_client::LeaseClient;
 use etched_testkit::generate::{Generator, Hint, Weights};
 use etched_testkit::{Failure, Request, Response};
 use tonic::{Code, Status};
@@ -27,6 +29,8 @@ pub struct Shared {
     /// Clients stop when true time reaches this.
     pub until_ns: u64,
     pub counts: Arc<Mutex<Counts>>,
+    /// Leases that their clients hold, for others to aim at.
+    pub leases: Arc<Mutex<BTreeSet<i64>>>,
 }
 
 /// What clients did.
@@ -55,7 +59,7 @@ impl Shared {
 }
 
 /// How long a client waits for an answer or a connection.
-const PATIENCE: Duration = Duration::from_millis(3000);
+pub const PATIENCE: Duration = Duration::from_millis(3000);
 const DIAL_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One client's connection to one of the members.
@@ -107,6 +111,7 @@ pub async fn run_client(shared: Shared, node: NodeId, number: u64, rate: u32, wo
         let Some(channel) = connection.channel().await else { continue };
         sequence += 1;
         let op: OpId = number << 32 | sequence;
+        hint.leases = lock(&shared.leases).iter().copied().collect();
         let request = generator.request(&hint);
         lock(&shared.checks).on_call(op, number, request.clone());
         let answer = timeout::<SimRuntime, _>(PATIENCE, send(channel, request.clone(), op)).await;
@@ -139,7 +144,7 @@ pub async fn run_client(shared: Shared, node: NodeId, number: u64, rate: u32, wo
 }
 
 /// A status is the member's word if it is spelled like one; anything else is a broken connection.
-fn outcome_of(status: &Status) -> Outcome {
+pub fn outcome_of(status: &Status) -> Outcome {
     let text = status.message();
     let is_spoken = text.starts_with("etcdserver: ") || text == "context deadline exceeded";
     if !is_spoken {
@@ -157,6 +162,7 @@ fn with_trace<T>(message: T, op: OpId) -> tonic::Request<T> {
 
 /// Sends one request.
 pub async fn send(channel: GrpcChannel, request: Request, op: OpId) -> Result<Response, Status> {
+    let mut lease = LeaseClient::new(channel.clone());
     let mut kv = KvClient::new(channel).max_decoding_message_size(usize::MAX);
     Ok(match request {
         Request::Range(request) => Response::Range(kv.range(with_trace(request, op)).await?.into_inner()),
@@ -168,8 +174,11 @@ pub async fn send(channel: GrpcChannel, request: Request, op: OpId) -> Result<Re
         Request::Compact(request) => {
             Response::Compact(kv.compact(with_trace(request, op)).await?.into_inner())
         }
-        Request::LeaseGrant(_) | Request::LeaseRevoke(_) => {
-            return Err(Status::unimplemented("leases are not offered yet"));
+        Request::LeaseGrant(request) => {
+            Response::LeaseGrant(lease.lease_grant(with_trace(request, op)).await?.into_inner())
+        }
+        Request::LeaseRevoke(request) => {
+            Response::LeaseRevoke(lease.lease_revoke(with_trace(request, op)).await?.into_inner())
         }
     })
 }

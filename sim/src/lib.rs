@@ -14,6 +14,7 @@ mod client;
 mod cluster;
 mod corpus;
 pub mod fuzz;
+mod lessee;
 mod nemesis;
 mod one;
 mod parent;

@@ -95,6 +95,12 @@ impl Nemesis {
                 self.well(node, false);
                 self.world.clock(node).set_rate_ppm(ppm);
             }
+            Fault::ClockFreeze(number) => {
+                let Some(node) = self.member(number) else { return };
+                self.well(node, false);
+                self.world.clock(node).set_rate_ppm(-990_000);
+                self.world.call_at(until_ns, move |world| world.clock(node).set_rate_ppm(0));
+            }
             Fault::ClockJump(number, forward_ms, wall_ms) => {
                 let clock = self.world.clock(NodeId(number));
                 clock.jump_forward(Duration::from_millis(forward_ms));
@@ -154,7 +160,9 @@ impl Nemesis {
         if !self.world.atlas().claim(node) {
             return;
         }
-        self.down(node, until_ns);
+        // It may refuse to start, and so be unwell for good.
+        self.well(node, false);
+        self.cluster.start_at(node, until_ns);
         self.world.kill(node);
         let disk = self.world.disk(node);
         let files = disk.files();

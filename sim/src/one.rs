@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etched::planted::{self, Plant};
-use etched::runtime::{Runtime, timeout};
+use etched::runtime::{Observation, Runtime, timeout};
 use etched_proto::etcdserverpb as pb;
 use etched_testkit::{Request, Response};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::check::digest::EndState;
 use crate::check::{CheckConfig, Checks, OpId, Outcome, Violation};
 use crate::client::{Connection, Counts, Shared, lock, run_client, send};
 use crate::cluster::Cluster;
+use crate::lessee::run_lessee;
 use crate::nemesis::{Nemesis, heal};
 use crate::plan::{self, Plan};
 use crate::scenario::Scenario;
@@ -44,6 +45,9 @@ pub struct Verdict {
     pub operations: u64,
     pub unknown: u64,
     pub watch_events: u64,
+    /// Leases granted, renewals by keep-alives, leases revoked and expired.
+    #[serde(default)]
+    pub leases: [u64; 4],
     pub revision: i64,
 }
 
@@ -86,7 +90,10 @@ pub fn run_plan(
     let (told, members) = (shared.clone(), cluster.clone());
     let ended = world.run(async move { story(&told, &members, scenario, drawn).await });
     cluster.clear();
-    let revision = lock(&shared.checks).revision();
+    let (revision, leases) = {
+        let checks = lock(&shared.checks);
+        (checks.revision(), checks.leases().counts())
+    };
     let failure = verdict_of(&world, &shared, ended);
     let counts = *lock(&shared.counts);
     let (code, checker, message) = failure.map_or((GOOD, String::new(), String::new()), |violation| {
@@ -104,6 +111,7 @@ pub fn run_plan(
         operations: counts.operations,
         unknown: counts.unknown,
         watch_events: counts.events,
+        leases: [leases.granted, leases.kept_alive, leases.revoked, leases.expired],
         revision,
     }
 }
@@ -118,6 +126,7 @@ fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {
         broken: Arc::default(),
         until_ns: scenario.duration_ms * 1_000_000,
         counts: Arc::new(Mutex::new(Counts::default())),
+        leases: Arc::default(),
     };
     let (told, members) = (shared.clone(), cluster.clone());
     let mut stranger = Stranger::default();
@@ -127,6 +136,13 @@ fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {
             return;
         }
         told.judge(stranger.is_left_out(&seen.observation));
+        if matches!(
+            seen.observation,
+            Observation::Proposed { trace: None, .. } | Observation::RoleChanged { .. }
+        ) {
+            let local_ns = told.world.clock(seen.node).now_ns();
+            lock(&told.checks).on_clock(seen.node.0, local_ns);
+        }
         let checked = lock(&told.checks).on_observation(seen.time_ns, seen.node.0, &seen.observation);
         told.judge(checked);
     }));
@@ -171,12 +187,15 @@ async fn story(
     let usual = plan.weather.latency();
     let nemesis = Nemesis { world: world.clone(), cluster: cluster.clone(), shared: shared.clone(), usual };
     let _nemesis = SimRuntime::spawn("nemesis", nemesis.run(plan.faults));
-    for number in 1..=u64::from(scenario.clients + scenario.watchers) {
+    let lessees = if plan.leases == [0; 4] { 0 } else { scenario.lessees };
+    for number in 1..=u64::from(scenario.clients + scenario.watchers + lessees) {
         let node = world.add_node(&format!("c{number}"));
         let told = shared.clone();
         let (rate, workload) = (scenario.rate, plan.workload);
         if number <= u64::from(scenario.clients) {
             world.start(node, async move { run_client(told, node, number, rate, workload).await });
+        } else if number > u64::from(scenario.clients + scenario.watchers) {
+            world.start(node, async move { run_lessee(told, node, number, plan.leases).await });
         } else {
             world.start(node, async move { run_watcher(told, node, number).await });
         }
@@ -190,6 +209,7 @@ async fn story(
         return Ok(Vec::new());
     }
     heal(world, cluster, usual);
+    lock(&shared.checks).on_heal(world.now_ns());
     liveness(shared, cluster, scenario, &clients).await
 }
 
@@ -215,12 +235,15 @@ async fn liveness(
         if lock(&shared.broken).is_some() {
             return Ok(Vec::new());
         }
+        let checked = lock(&shared.checks).on_time(world.now_ns());
+        shared.judge(checked);
+        let expired = lock(&shared.checks).leases().alive() == 0;
         let ends = cluster.ends();
         let first = ends.first().map(|end| (end.applied, end.revision, end.digest));
         let equal = ends.len() == cluster.able().len()
             && ends.iter().all(|end| Some((end.applied, end.revision, end.digest)) == first);
         let quiet = clients.iter().all(|node| !world.is_alive(*node));
-        if *lock(&probed) && equal && quiet && cluster.leader().is_some() {
+        if *lock(&probed) && equal && quiet && expired && cluster.leader().is_some() {
             return Ok(ends);
         }
         if world.now_ns() >= deadline {
@@ -228,6 +251,7 @@ async fn liveness(
                 (false, ..) => "a fresh write and read were not served",
                 (_, false, _) => "the members did not become equal",
                 (.., false) => "the clients did not end",
+                _ if !expired => "the leases did not end",
                 _ => "no member led",
             };
             return Err(late(what));
@@ -299,7 +323,7 @@ fn code_of(checker: &str) -> i32 {
         "panic" => PANIC,
         "liveness" => LIVENESS,
         "stale-read" | "answer" | "revision" | "durability" | "duplicate-apply" | "wgl" => HISTORY,
-        watch if watch.starts_with("watch-") => HISTORY,
+        other if other.starts_with("watch-") || other.starts_with("lease-") => HISTORY,
         _ => INVARIANT,
     }
 }

@@ -38,6 +38,8 @@ pub enum Fault {
     Pause(u32),
     /// A clock runs faster or slower, in parts per million; member 0 for the leader.
     ClockRate(u32, i64),
+    /// A clock runs at a hundredth of its speed for a while; member 0 for the leader.
+    ClockFreeze(u32),
     /// A clock jumps forward, and its wall clock by a signed amount, in milliseconds.
     ClockJump(u32, u64, i64),
     /// A disk is slow.
@@ -67,6 +69,7 @@ impl Fault {
             Fault::PowerCutAll => "power_cut_all",
             Fault::Pause(_) => "pause",
             Fault::ClockRate(..) => "clock_rate",
+            Fault::ClockFreeze(_) => "clock_freeze",
             Fault::ClockJump(..) => "clock_jump",
             Fault::SlowDisk(_) => "slow_disk",
             Fault::Reset(..) => "reset",
@@ -106,6 +109,9 @@ impl Weather {
 pub const CLOCK_RATES_PPM: [i64; 8] =
     [-800_000, -600_000, -500_000, -100_000, -10_000, 10_000, 100_000, 1_000_000];
 
+/// The most that a clock drifts, either way, where it is not meant to be broken.
+const MAX_DRIFT_PPM: u64 = 100_000;
+
 /// What a seed will do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +120,10 @@ pub struct Plan {
     pub without: Vec<String>,
     /// Weights of put, range, delete, transaction, compaction.
     pub workload: [u32; 5],
+    /// Weights of what becomes of a lease: kept alive, left to expire, kept alive about when it ends,
+    /// revoked. Nobody holds leases if all are 0.
+    #[serde(default)]
+    pub leases: [u32; 4],
     /// How long messages are on their way.
     #[serde(default)]
     pub weather: Weather,
@@ -162,10 +172,27 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         weather = *stream.pick(&all).unwrap_or(&Weather::Rack);
         short_reads_ppm = if stream.coin() { 100_000 } else { 0 };
     }
-    Plan { without, workload, weather, short_reads_ppm, faults }
+    let leases = draw_leases(scenario, seed);
+    Plan { without, workload, leases, weather, short_reads_ppm, faults }
 }
 
-fn kinds(faults: &Faults) -> [(&'static str, u64); 16] {
+fn draw_leases(scenario: &Scenario, seed: u64) -> [u32; 4] {
+    let mut weights = if scenario.lessees == 0 { [0; 4] } else { [4, 4, 4, 2] };
+    let mut stream = Stream::new(seed, "plan.leases", 0, 0, 0);
+    if scenario.swarm {
+        for weight in &mut weights {
+            if stream.below(3) == 0 {
+                *weight = 0;
+            }
+        }
+        if stream.below(3) == 0 {
+            weights = [0; 4];
+        }
+    }
+    weights
+}
+
+fn kinds(faults: &Faults) -> [(&'static str, u64); 18] {
     [
         ("partition", faults.partition),
         ("isolate", faults.isolate),
@@ -183,6 +210,8 @@ fn kinds(faults: &Faults) -> [(&'static str, u64); 16] {
         ("disk_error", faults.disk_error),
         ("full_disk", faults.full_disk),
         ("bit_rot", faults.bit_rot),
+        ("clock_drift", faults.clock_drift),
+        ("clock_freeze", faults.clock_freeze),
     ]
 }
 
@@ -202,6 +231,11 @@ fn fault(kind: &str, nodes: u32, stream: &mut Stream) -> Fault {
         "power_cut_all" => Fault::PowerCutAll,
         "pause" => Fault::Pause(often_leader(stream)),
         "clock_rate" => Fault::ClockRate(often_leader(stream), *stream.pick(&CLOCK_RATES_PPM).unwrap_or(&0)),
+        "clock_drift" => {
+            let ppm = stream.below(2 * MAX_DRIFT_PPM + 1) as i64 - MAX_DRIFT_PPM as i64;
+            Fault::ClockRate(often_leader(stream), ppm)
+        }
+        "clock_freeze" => Fault::ClockFreeze(often_leader(stream)),
         "clock_jump" => {
             let wall = stream.below(20_000) as i64 - 10_000;
             Fault::ClockJump(some(stream), stream.below(3000), wall)

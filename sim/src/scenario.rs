@@ -16,6 +16,9 @@ pub struct Scenario {
     pub clients: u32,
     /// Clients that watch.
     pub watchers: u32,
+    /// Clients that hold leases.
+    #[serde(default)]
+    pub lessees: u32,
     /// Operations a second of each client.
     pub rate: u32,
     /// Length of the phase with faults.
@@ -70,6 +73,10 @@ pub struct Faults {
     pub pause: u64,
     /// One clock changes its rate.
     pub clock_rate: u64,
+    /// One clock drifts by up to a tenth.
+    pub clock_drift: u64,
+    /// One clock all but stands still for a while.
+    pub clock_freeze: u64,
     /// One clock jumps.
     pub clock_jump: u64,
     /// One disk is slow and stalls.

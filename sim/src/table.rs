@@ -17,6 +17,7 @@ pub struct Table {
     operations: u64,
     unknown: u64,
     watch_events: u64,
+    leases: [u64; 4],
 }
 
 impl Table {
@@ -38,6 +39,15 @@ impl Table {
         self.operations += verdict.operations;
         self.unknown += verdict.unknown;
         self.watch_events += verdict.watch_events;
+        for (total, count) in self.leases.iter_mut().zip(verdict.leases) {
+            *total += count;
+        }
+    }
+
+    /// A sweep whose leases do not come to all their ends proves little.
+    fn below_floor(&self) -> &'static str {
+        let is_poor = self.seeds >= 20 && self.leases.iter().any(|count| *count < self.seeds / 4);
+        if is_poor { " (BELOW THE FLOOR of one in four seeds each)" } else { "" }
     }
 
     /// The table as text.
@@ -50,6 +60,14 @@ impl Table {
         }
         for (checker, seeds) in &self.failed {
             let _ = writeln!(text, "  failed {checker:14} {} seeds: {seeds:?}", seeds.len());
+        }
+        if self.leases != [0; 4] {
+            let [granted, kept_alive, revoked, expired] = self.leases;
+            let _ = writeln!(
+                text,
+                "  leases: {granted} granted, {kept_alive} renewals, {revoked} revoked, {expired} expired{}",
+                self.below_floor()
+            );
         }
         let _ = write!(
             text,

@@ -243,7 +243,7 @@ fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<Appl
                 R::observe(Observation::Compacted { revision: core.state.compact_revision() });
             }
             if R::observing() {
-                observe_tick::<R>(position, &decoded, &applied);
+                observe_lease::<R>(position, &decoded, &applied);
             }
             core.bytes_since += proposal.0.len() as u64;
             done = Some(AppliedEntry { position, request_id, applied });
@@ -254,18 +254,22 @@ fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<Appl
     (position, done)
 }
 
-fn observe_tick<R: Runtime>(position: LogPosition, envelope: &Envelope, applied: &Applied) {
-    if let (Command::LeaseTick(tick), Ok(Response::LeaseTick(response))) =
-        (&envelope.command, &applied.response)
-    {
-        let known = tick.renewed.iter().zip(&response.ttls).filter(|(_, ttl)| **ttl > 0);
-        R::observe(Observation::LeaseTicked {
-            index: position.index,
-            term: tick.term,
-            clock_ms: tick.clock_ms,
-            renewed: known.map(|(id, _)| *id).collect(),
-            expired: response.expired.clone(),
-        });
+fn observe_lease<R: Runtime>(position: LogPosition, envelope: &Envelope, applied: &Applied) {
+    match (&envelope.command, &applied.response) {
+        (Command::LeaseGrant { id, .. }, Ok(_)) => {
+            R::observe(Observation::LeaseGranted { index: position.index, id: *id });
+        }
+        (Command::LeaseTick(tick), Ok(Response::LeaseTick(response))) => {
+            let known = tick.renewed.iter().zip(&response.ttls).filter(|(_, ttl)| **ttl > 0);
+            R::observe(Observation::LeaseTicked {
+                index: position.index,
+                term: tick.term,
+                clock_ms: tick.clock_ms,
+                renewed: known.map(|(id, _)| *id).collect(),
+                expired: response.expired.clone(),
+            });
+        }
+        _ => {}
     }
 }
 

@@ -133,6 +133,13 @@ pub enum Observation {
         /// The new compact revision.
         revision: i64,
     },
+    /// A lease was granted; comes before the [`Observation::Applied`] of its entry.
+    LeaseGranted {
+        /// The entry's index in the log.
+        index: u64,
+        /// The lease, whose id may have been left to the member.
+        id: LeaseId,
+    },
     /// A step of the lease clock was applied; comes before the [`Observation::Applied`] of its entry.
     LeaseTicked {
         /// Its index in the log.

@@ -1,6 +1,8 @@
 //! All checkers behind one face. The runner tells what happens, in order; each call gives the first
 //! violation it finds, after which the run should stop. Pure: no world, no time of its own.
 
+use std::collections::BTreeMap;
+
 use etched::runtime::Observation;
 use etched_proto::etcdserverpb as pb;
 use etched_testkit::Request;
@@ -9,7 +11,7 @@ use super::digest::{EndState, equal};
 use super::pre_vote::{Link, PreVote};
 use super::violation::{Checked, Violation, violation};
 use super::wgl::{self, Operation};
-use super::{History, OpId, Outcome, Raft, Watches};
+use super::{Asked, History, Leases, OpId, Outcome, Raft, Watches};
 
 /// What the checks must know of a run beforehand.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,9 @@ pub struct Checks {
     raft: Raft,
     history: History,
     watches: Watches,
+    leases: Leases,
+    /// What nodes' own clocks showed last, in ns.
+    clocks: BTreeMap<u32, u64>,
     pre_vote: Option<PreVote>,
     window: Option<Window>,
     violations: Vec<Violation>,
@@ -52,10 +57,18 @@ impl Checks {
             raft: Raft::new(&config.voters),
             history: History::default(),
             watches: Watches::default(),
+            leases: Leases::default(),
+            clocks: BTreeMap::new(),
             pre_vote,
             window: config.cross_check.then(Window::default),
             violations: Vec::new(),
         }
+    }
+
+    /// What a node's own monotonic clock shows. Tell it before [`Checks::on_observation`] of a
+    /// proposal or a change of role.
+    pub fn on_clock(&mut self, node: u32, local_ns: u64) {
+        self.clocks.insert(node, local_ns);
     }
 
     /// A member reported something. `time_ns` is true time.
@@ -69,14 +82,25 @@ impl Checks {
         if let Some(pre_vote) = &mut self.pre_vote {
             pre_vote.observe(time_ns, node, observation)?;
         }
+        self.leases.observe(node, self.clocks.get(&node).copied().unwrap_or(0), observation);
         match observation {
+            Observation::LeaseGranted { index, id } => {
+                self.history.lease_granted(*index, *id);
+                Ok(())
+            }
             Observation::Proposed { request_id, trace } => self.history.proposed(*request_id, *trace),
             Observation::LeaseTicked { index, expired, .. } => {
                 self.history.leases_expired(*index, expired);
                 Ok(())
             }
             Observation::Applied { position, request_id, revision, .. } => {
-                self.history.applied(*position, *request_id, *revision)
+                self.history.applied(*position, *request_id, *revision)?;
+                let changes = self.history.take_lease_changes();
+                // The search knows nothing of leases that end by themselves.
+                if self.history.server_made_changes() {
+                    self.window.iter_mut().for_each(|window| window.is_full = true);
+                }
+                self.leases.applied(time_ns, *position, *request_id, *revision, &changes)
             }
             Observation::Visible { revision } if *revision > self.history.model().revision() => {
                 let newest = self.history.model().revision();
@@ -137,6 +161,50 @@ impl Checks {
         }
         let checked = self.history.returned(op, outcome);
         self.note(checked)
+    }
+
+    /// A client is about to ask about a lease, or to keep it alive.
+    pub fn on_lease_asked(&self, id: i64) -> Asked {
+        self.leases.asked(&self.history, id)
+    }
+
+    /// A keep-alive was answered with a TTL in seconds, 0 for an unknown lease.
+    pub fn on_kept_alive(&mut self, asked: &Asked, ttl: i64) -> Checked {
+        let checked = self.leases.kept_alive(asked, ttl);
+        self.note(checked)
+    }
+
+    /// A time-to-live was answered.
+    pub fn on_time_to_live(
+        &mut self,
+        asked: &Asked,
+        with_keys: bool,
+        answer: &pb::LeaseTimeToLiveResponse,
+    ) -> Checked {
+        let checked = self.leases.time_to_live(&self.history, asked, with_keys, answer);
+        self.note(checked)
+    }
+
+    /// A member listed its leases.
+    pub fn on_leases(&mut self, answer: &pb::LeaseLeasesResponse) -> Checked {
+        let checked = self.leases.listed(answer);
+        self.note(checked)
+    }
+
+    /// All faults are over and clients ask for nothing any more.
+    pub fn on_heal(&mut self, time_ns: u64) {
+        self.leases.healed(time_ns);
+    }
+
+    /// True time moves on, whether or not anything happens.
+    pub fn on_time(&mut self, time_ns: u64) -> Checked {
+        let checked = self.leases.are_gone(time_ns);
+        self.note(checked)
+    }
+
+    /// The leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// A client sends a create request on its watch stream `stream`.
@@ -201,7 +269,7 @@ impl Checks {
         }
         self.watches.finish(self.history.model())?;
         match &self.window {
-            Some(window) if !self.history.server_made_changes() => window.check(),
+            Some(window) => window.check(),
             _ => Ok(()),
         }
     }
@@ -241,7 +309,7 @@ impl Window {
         };
         let is_open = match outcome {
             Outcome::Answer(_) => false,
-            Outcome::Failure(failure) => super::history::is_unknown(failure),
+            Outcome::Failure(failure) => super::ranges::is_unknown(failure),
             Outcome::Unknown => true,
         };
         operation.returned = (!is_open).then_some(self.clock);

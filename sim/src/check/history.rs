@@ -15,8 +15,8 @@ use etched::types::{LogPosition, RequestId};
 use etched_proto::etcdserverpb as pb;
 use etched_testkit::model::{Model, form};
 use etched_testkit::{Failure, Request, Response};
-use tonic::Code;
 
+use super::ranges::{COMPACTED, FUTURE, all_ranges, chosen_ranges, is_unknown};
 use super::violation::{Checked, Violation, violation};
 
 /// A client's operation; also its trace number.
@@ -70,6 +70,15 @@ enum Origin {
     Server,
 }
 
+/// What a replayed entry did to a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseChange {
+    /// Granted, with the TTL that was asked for in seconds.
+    Granted(i64, i64),
+    /// Revoked, or at its end.
+    Ended(i64),
+}
+
 /// The checker; see the head of this file.
 #[derive(Debug, Default)]
 pub struct History {
@@ -80,6 +89,10 @@ pub struct History {
     applied: BTreeSet<RequestId>,
     /// Leases that an entry ends, by its index.
     expired: BTreeMap<u64, Vec<i64>>,
+    /// The lease that an entry grants, by its index.
+    granted: BTreeMap<u64, i64>,
+    /// What entries did to leases since somebody asked.
+    lease_changes: Vec<LeaseChange>,
     returned: Returned,
     next_index: u64,
     replayed: u64,
@@ -124,6 +137,24 @@ impl History {
         }
     }
 
+    /// A member says that the entry at `index`, which it is about to apply, grants lease `id`. Only
+    /// an id that the client left to the members is taken from here.
+    pub fn lease_granted(&mut self, index: u64, id: i64) {
+        if index >= self.next_index {
+            self.granted.insert(index, id);
+        }
+    }
+
+    /// What was replayed since the last call did to leases, in order.
+    pub fn take_lease_changes(&mut self) -> Vec<LeaseChange> {
+        std::mem::take(&mut self.lease_changes)
+    }
+
+    /// No operation that is called from now on may be answered from before this place.
+    pub fn floor(&self) -> i64 {
+        self.returned.place
+    }
+
     /// A member applied an entry; each index counts the first time.
     pub fn applied(
         &mut self,
@@ -142,7 +173,7 @@ impl History {
         }
         if self.model.revision() != revision {
             violation!(
-                "revision",
+                if expired.is_empty() { "revision" } else { "lease-atomic" },
                 "after {position:?} ({request_id:?}) the store is at revision {revision}, it must be at {}",
                 self.model.revision()
             );
@@ -165,14 +196,29 @@ impl History {
                 "operation {op} was applied again at {position:?} as {request_id:?}"
             );
         };
-        if matches!(&call.request, Request::LeaseGrant(grant) if grant.id == 0) {
-            // The id is chosen at the door; the model hears of it with the answer.
-            let answer = pb::LeaseGrantResponse { header: None, ..Default::default() };
-            call.applied = Some(Applied { position, answer: Ok(Response::LeaseGrant(answer)), wrote: false });
-            return Ok(());
-        }
+        let granted = self.granted.remove(&position.index);
+        let named;
+        let request = match &call.request {
+            Request::LeaseGrant(grant) if grant.id == 0 => {
+                let Some(id) = granted.filter(|id| *id > 0) else {
+                    violation!("answer", "{op} {call}, applied at {position:?}, was granted {granted:?}");
+                };
+                named = Request::LeaseGrant(pb::LeaseGrantRequest { id, ..*grant });
+                &named
+            }
+            request => request,
+        };
         let before = self.model.revision();
-        let answer = self.model.apply(&call.request).map(Response::normalized);
+        let answer = self.model.apply(request).map(Response::normalized);
+        match request {
+            Request::LeaseGrant(grant) if answer.is_ok() => {
+                self.lease_changes.push(LeaseChange::Granted(grant.id, grant.ttl));
+            }
+            Request::LeaseRevoke(revoke) if answer.is_ok() => {
+                self.lease_changes.push(LeaseChange::Ended(revoke.id));
+            }
+            _ => {}
+        }
         call.applied = Some(Applied { position, answer, wrote: self.model.revision() != before });
         Ok(())
     }
@@ -181,8 +227,9 @@ impl History {
         for id in expired {
             self.server_made_changes = true;
             if self.model.apply(&Request::LeaseRevoke(pb::LeaseRevokeRequest { id: *id })).is_err() {
-                violation!("lease-atomic", "{position:?} ends lease {id}, which does not exist");
+                violation!("lease-dead", "{position:?} ends lease {id}, which does not exist");
             }
+            self.lease_changes.push(LeaseChange::Ended(*id));
         }
         Ok(())
     }
@@ -198,19 +245,7 @@ impl History {
             Outcome::Failure(failure) if is_unknown(&failure) => (self.returned, false),
             Outcome::Failure(failure) => (self.failed(op, call, &failure)?, true),
             Outcome::Answer(response) if is_read => (self.read(op, call, response.normalized())?, true),
-            Outcome::Answer(response) => {
-                let granted = match (&call.request, &response) {
-                    (Request::LeaseGrant(grant), Response::LeaseGrant(answer)) if grant.id == 0 => {
-                        Some(answer.id)
-                    }
-                    _ => None,
-                };
-                let returned = self.written(op, call, response.normalized())?;
-                if let Some(id) = granted {
-                    self.grant(op, id)?;
-                }
-                (returned, true)
-            }
+            Outcome::Answer(response) => (self.written(op, call, response.normalized())?, true),
         };
         self.returned = returned;
         if is_read || is_definite {
@@ -218,14 +253,6 @@ impl History {
             self.finished.insert(op);
         }
         Ok(())
-    }
-
-    /// A lease whose id was chosen at the door: the model hears of it with the answer.
-    fn grant(&mut self, op: OpId, id: i64) -> Checked {
-        match self.model.apply(&Request::LeaseGrant(pb::LeaseGrantRequest { id, ttl: 0 })) {
-            Ok(_) if id != 0 => Ok(()),
-            _ => violation!("answer", "operation {op} was granted lease {id}, which exists or is none"),
-        }
     }
 
     fn read(&self, op: OpId, call: &Call, response: Response) -> Result<Returned, Violation> {
@@ -276,7 +303,6 @@ impl History {
                 "answer",
                 "{op} {call}, applied at {position:?}, was answered {response:?}; it must fail: {failure}"
             ),
-            Ok(Response::LeaseGrant(answer)) if answer.header.is_none() => &response,
             Ok(expected) => expected,
         };
         let (revision, right) = (response.revision(), expected.revision());
@@ -356,45 +382,4 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(client {}) {:?}", self.client, self.request)
     }
-}
-
-const FUTURE: &str = "etcdserver: mvcc: required revision is a future revision";
-const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
-
-/// Whether the failure leaves the outcome open: everything but what depends on request and data.
-pub(super) fn is_unknown(failure: &Failure) -> bool {
-    let data = matches!(failure.code, Code::InvalidArgument | Code::OutOfRange | Code::NotFound)
-        || failure.text == "etcdserver: lease already exists";
-    !data || failure.text == "etcdserver: request is too large"
-}
-
-fn ranges(ops: &[pb::RequestOp]) -> impl Iterator<Item = &pb::RangeRequest> {
-    ops.iter().filter_map(|op| match &op.request {
-        Some(pb::request_op::Request::RequestRange(range)) => Some(range),
-        _ => None,
-    })
-}
-
-/// All ranges of a read.
-fn all_ranges(request: &Request) -> impl Iterator<Item = &pb::RangeRequest> {
-    let (single, txn) = match request {
-        Request::Range(range) => (Some(range), None),
-        Request::Txn(txn) => (None, Some(txn)),
-        _ => (None, None),
-    };
-    single.into_iter().chain(txn.into_iter().flat_map(|txn| ranges(&txn.success).chain(ranges(&txn.failure))))
-}
-
-/// The ranges of a read that were answered.
-fn chosen_ranges<'a>(
-    request: &'a Request,
-    response: &Response,
-) -> impl Iterator<Item = &'a pb::RangeRequest> {
-    let succeeded = matches!(response, Response::Txn(txn) if txn.succeeded);
-    let (single, branch) = match request {
-        Request::Range(range) => (Some(range), [].as_slice()),
-        Request::Txn(txn) => (None, if succeeded { txn.success.as_slice() } else { txn.failure.as_slice() }),
-        _ => (None, [].as_slice()),
-    };
-    single.into_iter().chain(ranges(branch))
 }

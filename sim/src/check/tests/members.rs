@@ -205,9 +205,12 @@ fn run(seed: u64) -> (Vec<Violation>, i64) {
     };
     let shared = Shared { checks: Checks::new(&check), nodes: BTreeMap::new(), next: 0 };
     let judge = Judge(Arc::new(Mutex::new(shared)), Arc::default());
-    let observer = judge.clone();
+    let (observer, clocks) = (judge.clone(), world.clone());
     world.set_observer(Box::new(move |seen| {
-        let _ = observer.lock().checks.on_observation(seen.time_ns, seen.node.0, &seen.observation);
+        let local_ns = clocks.clock(seen.node).now_ns();
+        let checks = &mut observer.lock().checks;
+        checks.on_clock(seen.node.0, local_ns);
+        let _ = checks.on_observation(seen.time_ns, seen.node.0, &seen.observation);
     }));
     let syncs = judge.clone();
     world.set_sync_hook(Box::new(move |event| {

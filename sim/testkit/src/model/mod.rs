@@ -79,6 +79,14 @@ impl Model {
         self.leases.keys().copied()
     }
 
+    /// The keys that hold lease `id` at `revision`, in order.
+    pub fn keys_of(&self, id: i64, revision: i64) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().filter_map(move |(key, versions)| {
+            let newest = versions.iter().rev().find(|version| version.mod_revision <= revision)?;
+            (newest.version > 0 && newest.lease == id).then_some(key.as_slice())
+        })
+    }
+
     /// What `revision` changed, in order; empty when it is not there.
     pub fn events(&self, revision: i64) -> &[Change] {
         self.changes.get(&revision).map_or(&[], Vec::as_slice)
