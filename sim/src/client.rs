@@ -39,6 +39,8 @@ pub struct Counts {
     pub operations: u64,
     pub unknown: u64,
     pub events: u64,
+    /// Numbered writes that were answered after a retry.
+    pub retried: u64,
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -153,24 +155,47 @@ pub fn outcome_of(status: &Status) -> Outcome {
     Outcome::Failure(Failure { code: status.code(), text: text.to_string() })
 }
 
-fn with_trace<T>(message: T, op: OpId) -> tonic::Request<T> {
+/// A message with its trace number.
+pub fn with_trace<T>(message: T, op: OpId) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let trace = op.to_string().parse().expect("digits are valid metadata");
     request.metadata_mut().insert("etched-trace", trace);
     request
 }
 
+/// A message with its trace number and its number for retries.
+fn numbered<T>(message: T, op: OpId, number: Option<(u64, u64)>) -> tonic::Request<T> {
+    let mut request = with_trace(message, op);
+    if let Some((client, sequence)) = number {
+        for (name, number) in [("etched-client-id", client), ("etched-client-sequence", sequence)] {
+            let number = number.to_string().parse().expect("digits are valid metadata");
+            request.metadata_mut().insert(name, number);
+        }
+    }
+    request
+}
+
 /// Sends one request.
 pub async fn send(channel: GrpcChannel, request: Request, op: OpId) -> Result<Response, Status> {
+    send_numbered(channel, request, op, None).await
+}
+
+/// Sends one request, as write number `.1` of client `.0` if it has a number.
+pub async fn send_numbered(
+    channel: GrpcChannel,
+    request: Request,
+    op: OpId,
+    number: Option<(u64, u64)>,
+) -> Result<Response, Status> {
     let mut lease = LeaseClient::new(channel.clone());
     let mut kv = KvClient::new(channel).max_decoding_message_size(usize::MAX);
     Ok(match request {
         Request::Range(request) => Response::Range(kv.range(with_trace(request, op)).await?.into_inner()),
-        Request::Put(request) => Response::Put(kv.put(with_trace(request, op)).await?.into_inner()),
+        Request::Put(request) => Response::Put(kv.put(numbered(request, op, number)).await?.into_inner()),
         Request::DeleteRange(request) => {
-            Response::DeleteRange(kv.delete_range(with_trace(request, op)).await?.into_inner())
+            Response::DeleteRange(kv.delete_range(numbered(request, op, number)).await?.into_inner())
         }
-        Request::Txn(request) => Response::Txn(kv.txn(with_trace(request, op)).await?.into_inner()),
+        Request::Txn(request) => Response::Txn(kv.txn(numbered(request, op, number)).await?.into_inner()),
         Request::Compact(request) => {
             Response::Compact(kv.compact(with_trace(request, op)).await?.into_inner())
         }

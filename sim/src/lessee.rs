@@ -25,7 +25,7 @@ const TTLS_S: [i64; 6] = [1, 2, 2, 3, 4, 6];
 const NEAR_MS: u64 = 150;
 
 /// A client that holds leases until its time is over. `weights` as in [`crate::plan::Plan::leases`].
-pub async fn run_lessee(shared: Shared, node: NodeId, number: u64, weights: [u32; 4]) {
+pub async fn run_lessee(shared: Shared, node: NodeId, number: u64, weights: [u32; 5]) {
     let draws = Draws::new(shared.world.seed(), "lessee", node.0, 0, 0);
     let connection = Connection::new(&shared, node, number as usize);
     let mut lessee = Lessee { shared, number, sequence: 0, draws, connection, stream: None };
@@ -46,12 +46,13 @@ struct KeepAlives {
     answers: Streaming<pb::LeaseKeepAliveResponse>,
 }
 
-struct Lessee {
-    shared: Shared,
-    number: u64,
-    sequence: u64,
-    draws: Draws,
-    connection: Connection,
+/// One of them.
+pub(crate) struct Lessee {
+    pub(crate) shared: Shared,
+    pub(crate) number: u64,
+    pub(crate) sequence: u64,
+    pub(crate) draws: Draws,
+    pub(crate) connection: Connection,
     stream: Option<KeepAlives>,
 }
 
@@ -73,7 +74,7 @@ impl Lessee {
     }
 
     /// From the grant to the end, as its holder sees it.
-    async fn hold(&mut self, id: i64, ttl: i64, weights: [u32; 4]) {
+    async fn hold(&mut self, id: i64, ttl: i64, weights: [u32; 5]) {
         let ttl_ms = ttl.cast_unsigned() * 1000;
         if self.draws.coin() {
             // It is hardly there yet.
@@ -109,6 +110,7 @@ impl Lessee {
                 self.operation(Request::LeaseRevoke(pb::LeaseRevokeRequest { id })).await;
                 self.idle(id, 200).await;
             }
+            Some(4) => self.lock(id, ttl_ms).await,
             // Left to expire; some look on.
             _ if self.draws.coin() => self.idle(id, ttl_ms + 1500).await,
             _ => {}
@@ -141,7 +143,7 @@ impl Lessee {
     }
 
     /// One operation of the store, told to the checks. `None` if it failed, or nobody knows.
-    async fn operation(&mut self, request: Request) -> Option<Response> {
+    pub(crate) async fn operation(&mut self, request: Request) -> Option<Response> {
         let channel = self.connection.channel().await?;
         self.sequence += 1;
         let op: OpId = self.number << 32 | self.sequence;
@@ -162,13 +164,13 @@ impl Lessee {
         answer
     }
 
-    fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.stream = None;
         self.connection.next_member();
     }
 
     /// Keeps `id` alive, sometimes together with leases of others and such as nobody has.
-    async fn keep_alive(&mut self, id: i64) {
+    pub(crate) async fn keep_alive(&mut self, id: i64) {
         let mut ids = vec![id];
         if self.draws.below(4) == 0 {
             ids.extend(lock(&self.shared.leases).iter().take(3));
@@ -193,7 +195,7 @@ impl Lessee {
         let stream = self.stream.as_mut()?;
         let mut all = Vec::new();
         for id in ids {
-            all.push((*id, lock(&self.shared.checks).on_lease_asked(*id)));
+            all.push((*id, lock(&self.shared.checks).on_keep_alive(*id)));
             stream.requests.try_send(pb::LeaseKeepAliveRequest { id: *id }).ok()?;
         }
         for (id, asked) in all {

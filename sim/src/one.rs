@@ -16,10 +16,11 @@ use crate::cluster::Cluster;
 use crate::lessee::run_lessee;
 use crate::nemesis::{Nemesis, heal};
 use crate::plan::{self, Plan};
+use crate::retrier::run_retrier;
 use crate::scenario::Scenario;
 use crate::stranger::Stranger;
 use crate::watcher::{probe_watches, run_watcher};
-use crate::world::{Cause, NodeId, SimRuntime, World, WorldConfig};
+use crate::world::{Cause, Death, NodeId, SimRuntime, World, WorldConfig};
 
 /// Exit codes, which are the verdicts.
 pub const GOOD: i32 = 0;
@@ -48,6 +49,11 @@ pub struct Verdict {
     /// Leases granted, renewals by keep-alives, leases revoked and expired.
     #[serde(default)]
     pub leases: [u64; 4],
+    /// Locks taken, and numbered writes that were answered after a retry.
+    #[serde(default)]
+    pub locks: u64,
+    #[serde(default)]
+    pub retried: u64,
     pub revision: i64,
 }
 
@@ -90,11 +96,11 @@ pub fn run_plan(
     let (told, members) = (shared.clone(), cluster.clone());
     let ended = world.run(async move { story(&told, &members, scenario, drawn).await });
     cluster.clear();
-    let (revision, leases) = {
+    let (revision, leases, locks) = {
         let checks = lock(&shared.checks);
-        (checks.revision(), checks.leases().counts())
+        (checks.revision(), checks.leases().counts(), checks.locks().taken())
     };
-    let failure = verdict_of(&world, &shared, ended);
+    let failure = verdict_of(&shared, ended);
     let counts = *lock(&shared.counts);
     let (code, checker, message) = failure.map_or((GOOD, String::new(), String::new()), |violation| {
         (code_of(violation.checker), violation.checker.to_string(), violation.message)
@@ -111,6 +117,8 @@ pub fn run_plan(
         operations: counts.operations,
         unknown: counts.unknown,
         watch_events: counts.events,
+        locks,
+        retried: counts.retried,
         leases: [leases.granted, leases.kept_alive, leases.revoked, leases.expired],
         revision,
     }
@@ -147,7 +155,12 @@ fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {
         told.judge(checked);
     }));
     let told = shared.clone();
-    world.set_death_hook(Box::new(move |death| lock(&told.checks).on_end(death.node.0)));
+    world.set_death_hook(Box::new(move |death| {
+        lock(&told.checks).on_end(death.node.0);
+        if let Some(violation) = broken_by(&told.world, death) {
+            told.judge(Err(violation));
+        }
+    }));
     let (told, members) = (shared.clone(), cluster.clone());
     world.set_sync_hook(Box::new(move |event| {
         if members.is_stranger(event.node) {
@@ -186,20 +199,8 @@ async fn story(
     let _keeper = SimRuntime::spawn("keep alive", cluster.clone().keep_alive());
     let usual = plan.weather.latency();
     let nemesis = Nemesis { world: world.clone(), cluster: cluster.clone(), shared: shared.clone(), usual };
-    let _nemesis = SimRuntime::spawn("nemesis", nemesis.run(plan.faults));
-    let lessees = if plan.leases == [0; 4] { 0 } else { scenario.lessees };
-    for number in 1..=u64::from(scenario.clients + scenario.watchers + lessees) {
-        let node = world.add_node(&format!("c{number}"));
-        let told = shared.clone();
-        let (rate, workload) = (scenario.rate, plan.workload);
-        if number <= u64::from(scenario.clients) {
-            world.start(node, async move { run_client(told, node, number, rate, workload).await });
-        } else if number > u64::from(scenario.clients + scenario.watchers) {
-            world.start(node, async move { run_lessee(told, node, number, plan.leases).await });
-        } else {
-            world.start(node, async move { run_watcher(told, node, number).await });
-        }
-    }
+    let _nemesis = SimRuntime::spawn("nemesis", nemesis.run(plan.faults.clone()));
+    start_clients(shared, scenario, &plan);
     let clients: Vec<NodeId> =
         world.nodes().into_iter().filter(|node| !cluster.members.contains(node)).collect();
     while !shared.is_over() {
@@ -211,6 +212,30 @@ async fn story(
     heal(world, cluster, usual);
     lock(&shared.checks).on_heal(world.now_ns());
     liveness(shared, cluster, scenario, &clients).await
+}
+
+/// Starts all clients, each on a machine of its own: those that read and write, that watch, that hold
+/// leases, that number their writes.
+fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
+    let world = &shared.world;
+    let (rate, workload, leases) = (scenario.rate, plan.workload, plan.leases);
+    let lessees = if plan.leases == [0; 5] { 0 } else { scenario.lessees };
+    let retriers = if plan.retries { scenario.retriers } else { 0 };
+    let kinds = [scenario.clients, scenario.watchers, lessees, retriers].map(u64::from);
+    let last = [1, 2, 3, 4].map(|upto| kinds[..upto].iter().sum::<u64>());
+    for number in 1..=last[3] {
+        let node = world.add_node(&format!("c{number}"));
+        let told = shared.clone();
+        if number <= last[0] {
+            world.start(node, async move { run_client(told, node, number, rate, workload).await });
+        } else if number <= last[1] {
+            world.start(node, async move { run_watcher(told, node, number).await });
+        } else if number <= last[2] {
+            world.start(node, async move { run_lessee(told, node, number, leases).await });
+        } else {
+            world.start(node, async move { run_retrier(told, node, number).await });
+        }
+    }
 }
 
 /// After the heal: one leader, all members equal, a fresh write and a fresh read served.
@@ -294,22 +319,23 @@ async fn probe(shared: Shared, node: NodeId) {
     }
 }
 
-/// The first thing that broke: what a checker saw, a panic, a crash without a cause, a missed
-/// deadline, an unequal end.
-fn verdict_of(world: &World, shared: &Shared, ended: Result<Vec<EndState>, Violation>) -> Option<Violation> {
+/// What breaks with a death: a panic, or data that is not usable though nothing damaged it.
+fn broken_by(world: &World, death: &Death) -> Option<Violation> {
+    match &death.cause {
+        Cause::Panicked(text) => Some(Violation::new("panic", format!("{}: {text}", death.node))),
+        Cause::Crashed(reason)
+            if reason.contains("not usable") && !world.atlas().damaged().contains(&death.node) =>
+        {
+            Some(Violation::new("recovery", format!("{}: {reason}", death.node)))
+        }
+        _ => None,
+    }
+}
+
+/// The first thing that broke: what a checker saw, a death, a missed deadline, an unequal end.
+fn verdict_of(shared: &Shared, ended: Result<Vec<EndState>, Violation>) -> Option<Violation> {
     if let Some(violation) = lock(&shared.broken).clone() {
         return Some(violation);
-    }
-    for death in world.deaths() {
-        match death.cause {
-            Cause::Panicked(text) => return Some(Violation::new("panic", format!("{}: {text}", death.node))),
-            Cause::Crashed(reason)
-                if reason.contains("not usable") && !world.atlas().damaged().contains(&death.node) =>
-            {
-                return Some(Violation::new("recovery", format!("{}: {reason}", death.node)));
-            }
-            _ => {}
-        }
     }
     let checks = std::mem::replace(&mut *lock(&shared.checks), Checks::new(&CheckConfig::default()));
     match ended {
@@ -322,8 +348,12 @@ fn code_of(checker: &str) -> i32 {
     match checker {
         "panic" => PANIC,
         "liveness" => LIVENESS,
-        "stale-read" | "answer" | "revision" | "durability" | "duplicate-apply" | "wgl" => HISTORY,
-        other if other.starts_with("watch-") || other.starts_with("lease-") => HISTORY,
+        "stale-read" | "answer" | "revision" | "durability" | "duplicate-apply" | "exactly-once" | "wgl" => {
+            HISTORY
+        }
+        other if other.starts_with("watch-") || other.starts_with("lease-") || other.starts_with("lock-") => {
+            HISTORY
+        }
         _ => INVARIANT,
     }
 }

@@ -121,9 +121,12 @@ pub struct Plan {
     /// Weights of put, range, delete, transaction, compaction.
     pub workload: [u32; 5],
     /// Weights of what becomes of a lease: kept alive, left to expire, kept alive about when it ends,
-    /// revoked. Nobody holds leases if all are 0.
+    /// revoked, used for a lock. Nobody holds leases if all are 0.
     #[serde(default)]
-    pub leases: [u32; 4],
+    pub leases: [u32; 5],
+    /// Whether some clients number their writes and send them again.
+    #[serde(default)]
+    pub retries: bool,
     /// How long messages are on their way.
     #[serde(default)]
     pub weather: Weather,
@@ -173,11 +176,13 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         short_reads_ppm = if stream.coin() { 100_000 } else { 0 };
     }
     let leases = draw_leases(scenario, seed);
-    Plan { without, workload, leases, weather, short_reads_ppm, faults }
+    let retries =
+        scenario.retriers > 0 && (!scenario.swarm || Stream::new(seed, "plan.retries", 0, 0, 0).coin());
+    Plan { without, workload, leases, retries, weather, short_reads_ppm, faults }
 }
 
-fn draw_leases(scenario: &Scenario, seed: u64) -> [u32; 4] {
-    let mut weights = if scenario.lessees == 0 { [0; 4] } else { [4, 4, 4, 2] };
+fn draw_leases(scenario: &Scenario, seed: u64) -> [u32; 5] {
+    let mut weights = if scenario.lessees == 0 { [0; 5] } else { [4, 4, 4, 2, 5] };
     let mut stream = Stream::new(seed, "plan.leases", 0, 0, 0);
     if scenario.swarm {
         for weight in &mut weights {
@@ -186,7 +191,7 @@ fn draw_leases(scenario: &Scenario, seed: u64) -> [u32; 4] {
             }
         }
         if stream.below(3) == 0 {
-            weights = [0; 4];
+            weights = [0; 5];
         }
     }
     weights

@@ -19,6 +19,9 @@ pub struct Scenario {
     /// Clients that hold leases.
     #[serde(default)]
     pub lessees: u32,
+    /// Clients that number their writes and send them again when they do not know what became of them.
+    #[serde(default)]
+    pub retriers: u32,
     /// Operations a second of each client.
     pub rate: u32,
     /// Length of the phase with faults.

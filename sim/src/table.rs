@@ -18,6 +18,8 @@ pub struct Table {
     unknown: u64,
     watch_events: u64,
     leases: [u64; 4],
+    locks: u64,
+    retried: u64,
 }
 
 impl Table {
@@ -39,6 +41,8 @@ impl Table {
         self.operations += verdict.operations;
         self.unknown += verdict.unknown;
         self.watch_events += verdict.watch_events;
+        self.locks += verdict.locks;
+        self.retried += verdict.retried;
         for (total, count) in self.leases.iter_mut().zip(verdict.leases) {
             *total += count;
         }
@@ -65,9 +69,13 @@ impl Table {
             let [granted, kept_alive, revoked, expired] = self.leases;
             let _ = writeln!(
                 text,
-                "  leases: {granted} granted, {kept_alive} renewals, {revoked} revoked, {expired} expired{}",
+                "  leases: {granted} granted, {kept_alive} renewals, {revoked} revoked, {expired} expired, {} locks{}",
+                self.locks,
                 self.below_floor()
             );
+        }
+        if self.retried > 0 {
+            let _ = writeln!(text, "  retries: {} writes answered after a retry", self.retried);
         }
         let _ = write!(
             text,

@@ -116,7 +116,7 @@ impl Leases {
     /// Moves the clock; it never goes back. Errors: NotLeader for a tick of a leader that a later
     /// one has replaced.
     pub fn advance(&mut self, term: u64, clock: u64) -> Result<(), Error> {
-        if term < self.term {
+        if term < self.term && !planted!(DeposedLeaderTicks) {
             return Err(Error::NotLeader);
         }
         self.term = term;
@@ -145,6 +145,8 @@ impl Leases {
                 self.due.remove(&(old, id));
             }
             self.due.insert((deadline, id));
+        } else if planted!(RenewalLosesTimer) {
+            self.due.remove(&(deadline, id));
         }
         Some((old, LeaseRecord { deadline: Some(deadline), ..old }))
     }
@@ -214,6 +216,9 @@ impl Leases {
     ) -> Result<Leases, LeaseId> {
         let mut leases = Leases { clock, term, ..Leases::default() };
         for LeaseRecord { id, ttl, deadline } in records {
+            if planted!(NegativeLeaseLost) && id < 0 {
+                continue;
+            }
             leases.grant(id, ttl).map_err(|_| id)?;
             if let Some(deadline) = deadline {
                 leases.fresh.remove(&id);

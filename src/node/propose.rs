@@ -82,6 +82,7 @@ impl<R: Runtime> Node<R> {
     ) -> Result<(Response, Header), Error> {
         let deadline = self.deadline(context);
         let (slot, bytes, mut answer) = self.register(command, context)?;
+        let again = if planted!(ProposalSentAgain) { bytes.clone() } else { Bytes::new() };
         let accepted = self.inner.engine.propose(bytes, deadline);
         let answered = async {
             // The answer can overtake the news that the entry was accepted, so both are awaited.
@@ -91,6 +92,12 @@ impl<R: Runtime> Node<R> {
                     return Err(self.propose_error(error, context));
                 }
                 Either::Second(Ok(_)) if planted!(AnswerBeforeApply) => Ok(self.guess()),
+                Either::Second(Err(_)) if planted!(ProposalSentAgain) => {
+                    match select(&mut answer, self.inner.engine.propose(again, deadline)).await {
+                        Either::First(applied) => applied,
+                        Either::Second(_) => answer.await,
+                    }
+                }
                 Either::Second(_) => answer.await,
             };
             applied.map_err(|_| Error::Stopped)
@@ -123,10 +130,16 @@ impl<R: Runtime> Node<R> {
         let _slot = Slot { node: self, request_id };
         R::observe(Observation::Proposed { request_id, trace: None });
         let bytes = envelope::encode(&Envelope { request_id, client: None, command });
-        match select(&mut answer, self.inner.engine.propose_here(bytes)).await {
+        let proposed = async {
+            match planted!(DeposedLeaderTicks) {
+                true => self.inner.engine.propose(bytes, R::now()).await.map_err(|_| Error::NotLeader),
+                false => self.inner.engine.propose_here(bytes).await.map_err(|_| Error::NotLeader),
+            }
+        };
+        match select(&mut answer, proposed).await {
             Either::First(applied) => applied.map_err(|_| Error::Stopped),
             Either::Second(Ok(_)) => answer.await.map_err(|_| Error::Stopped),
-            Either::Second(Err(_)) => Err(Error::NotLeader),
+            Either::Second(Err(error)) => Err(error),
         }
     }
 

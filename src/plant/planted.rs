@@ -75,6 +75,30 @@ plants! {
     CancelDropsWhatProgressSpeaksOf => "cancel-drops-what-progress-speaks-of", "everything", "watch-bookmarkable";
     /// The refusal of one watch names watch 0, which its client then takes for closed (etcd #14562).
     RefusalNamesWatchZero => "refusal-names-watch-zero", "calm", "watch-cancel";
+    /// Who led once goes on moving the lease clock, and nobody looks at the term (etcd #15247, #12528).
+    DeposedLeaderTicks => "deposed-leader-ticks", "leases", "lease-handover|lease-early";
+    /// The keys of a lease go first; a keep-alive in the same step still saves the lease (etcd #14758).
+    KeysGoBeforeLease => "keys-go-before-lease", "leases", "lease-dead|lease-atomic";
+    /// Leases with negative ids are not restored (etcd #12535, #13676).
+    NegativeLeaseLost => "negative-lease-lost", "leases", "recovery|S1|S2|R5";
+    /// A lease that is renewed to the deadline it has is no longer due at any time (etcd #10686).
+    RenewalLosesTimer => "renewal-loses-timer", "leases", "lease-gone|lease-kept|R5|S1|S2";
+    /// A keep-alive in the step that settles the grant is told that there is no such lease (etcd #13932).
+    FreshLeaseUnknown => "fresh-lease-unknown", "leases", "lease-kept";
+    /// The lease clock of a leader runs on while others lead, until it leads again (etcd #14087).
+    ClockRunsOn => "clock-runs-on", "leases", "lease-handover|lease-early";
+    /// A new leader lets every lease begin anew (etcd #13491, #13508).
+    NewLeaderRenewsAll => "new-leader-renews-all", "leases", "lease-gone";
+    /// A leader whose lease clock does not run yet tells the time left by a clock of zero (etcd #17642).
+    TtlWithoutClock => "ttl-without-clock", "leases", "lease-countdown";
+    /// The lease clock runs by the wall clock (etcd #12291, #6700).
+    LeaseWallClock => "lease-wall-clock", "leases", "lease-early|lease-handover|lease-gone";
+    /// Who waits for a lock waits for the next in the queue only, which may leave before its turn.
+    LockWaitsForOne => "lock-waits-for-one", "leases", "lock-exclusive";
+    /// A write that was applied is applied again when its client sends it again.
+    RetryAppliedAgain => "retry-applied-again", "retries", "exactly-once";
+    /// A member proposes a write again when it does not know what became of it (etcd #14890).
+    ProposalSentAgain => "proposal-sent-again", "retries", "duplicate-apply";
 }
 
 /// 0: none; otherwise index in [`Plant::ALL`] plus one. Set once, before the node starts.

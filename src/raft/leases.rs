@@ -187,6 +187,11 @@ impl<R: Runtime> Engine<R> {
         *self.inner.desk.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
     }
 
+    /// What was shown last.
+    pub fn lease_clock(&self) -> Option<LeaseClock> {
+        *self.inner.desk.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Completes when keep-alives wait for this member's keeper.
     pub async fn renewals_wait(&self) {
         self.inner.desk.renewals.wait().await;
@@ -220,7 +225,11 @@ impl<R: Runtime> Inner<R> {
         let index = self.local_read_index().await?;
         let term = self.server.borrow_watched().vote.leader_id.term;
         let clock = *self.desk.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let clock = clock.filter(|clock| clock.term == term).ok_or(Refusal::NotLeader)?;
+        let clock = clock.filter(|clock| clock.term == term);
+        if planted!(TtlWithoutClock) && clock.is_none() {
+            return Ok(LeaseMoment { index, clock_ms: 0 });
+        }
+        let clock = clock.ok_or(Refusal::NotLeader)?;
         Ok(LeaseMoment { index, clock_ms: clock.read(R::now()) })
     }
 

@@ -68,7 +68,7 @@ impl State {
     pub(super) fn answered(&self, client: u64, sequence: u64, command: &Command) -> Option<Applied> {
         let record = self.retries.clients.get(&client)?;
         let (response, revision) = match sequence {
-            _ if sequence > record.sequence => return None,
+            _ if sequence > record.sequence || planted!(RetryAppliedAgain) => return None,
             _ if sequence < record.sequence => (Err(Error::RetryTooOld), self.revision()),
             _ => (answer(command, record).ok_or(Error::RetryMismatch), record.revision),
         };

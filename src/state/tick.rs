@@ -4,7 +4,7 @@ use super::digest;
 use super::machine::State;
 use crate::mvcc::Write;
 use crate::types::limits::{MAX_TICK_EXPIRED_KEYS, MAX_TICK_EXPIRIES};
-use crate::types::{Error, Event, LeaseId, LeaseTick, LeaseTickResponse, Response};
+use crate::types::{Error, Event, KeyValue, LeaseId, LeaseTick, LeaseTickResponse, Response};
 
 impl State {
     pub(super) fn grant(&mut self, id: LeaseId, ttl: i64) -> Result<Response, Error> {
@@ -33,11 +33,18 @@ impl State {
     pub(super) fn tick(&mut self, tick: &LeaseTick, events: &mut Vec<Event>) -> Result<Response, Error> {
         let before = self.leases.clock();
         self.leases.advance(tick.term, tick.clock_ms)?;
-        for id in self.leases.take_fresh() {
-            self.renew(id, before);
+        let fresh = self.leases.take_fresh();
+        for id in &fresh {
+            self.renew(*id, before);
         }
-        let ttls = tick.renewed.iter().map(|id| self.renew(*id, before)).collect();
-        let expired = self.expire(events);
+        let early = if planted!(KeysGoBeforeLease) { self.empty_first_due(events) } else { None };
+        let unknown = |id: &LeaseId| planted!(FreshLeaseUnknown) && fresh.contains(id);
+        let ttls =
+            tick.renewed.iter().map(|id| if unknown(id) { 0 } else { self.renew(*id, before) }).collect();
+        let mut expired = self.expire(events);
+        if let Some(id) = early.filter(|id| !expired.contains(id)) {
+            expired.push(id);
+        }
         Ok(Response::LeaseTick(LeaseTickResponse { ttls, expired }))
     }
 
@@ -48,6 +55,16 @@ impl State {
         self.accumulators.add(digest::lease(&new));
         self.touched_leases.push(id);
         new.ttl
+    }
+
+    /// The first half of the planted end in two steps: the keys of the lease that is due go.
+    fn empty_first_due(&mut self, events: &mut Vec<Event>) -> Option<LeaseId> {
+        let id = self.leases.first_due()?;
+        let records: Vec<KeyValue> = self.leases.get(id)?.keys().cloned().collect();
+        let mut write = Write::default();
+        records.iter().for_each(|record| self.store.delete(&mut write, record.key()));
+        events.extend(self.commit(write));
+        Some(id)
     }
 
     fn expire(&mut self, events: &mut Vec<Event>) -> Vec<LeaseId> {

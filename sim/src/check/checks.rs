@@ -11,7 +11,7 @@ use super::digest::{EndState, equal};
 use super::pre_vote::{Link, PreVote};
 use super::violation::{Checked, Violation, violation};
 use super::wgl::{self, Operation};
-use super::{Asked, History, Leases, OpId, Outcome, Raft, Watches};
+use super::{Again, Asked, History, Leases, Locks, OpId, Outcome, Raft, Wanted, Watches};
 
 /// What the checks must know of a run beforehand.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,7 @@ pub struct Checks {
     history: History,
     watches: Watches,
     leases: Leases,
+    locks: Locks,
     /// What nodes' own clocks showed last, in ns.
     clocks: BTreeMap<u32, u64>,
     pre_vote: Option<PreVote>,
@@ -58,6 +59,7 @@ impl Checks {
             history: History::default(),
             watches: Watches::default(),
             leases: Leases::default(),
+            locks: Locks::default(),
             clocks: BTreeMap::new(),
             pre_vote,
             window: config.cross_check.then(Window::default),
@@ -163,9 +165,50 @@ impl Checks {
         self.note(checked)
     }
 
-    /// A client is about to ask about a lease, or to keep it alive.
+    /// As [`Checks::on_call`], of write number `sequence` of a client that numbers them.
+    pub fn on_numbered_call(&mut self, op: OpId, client: u64, sequence: u64, request: Request) {
+        if let Some(window) = &mut self.window {
+            // The search knows nothing of writes that are carried out once.
+            window.is_full = true;
+        }
+        self.history.call_again(op, client, request, Again::Numbered(client, sequence));
+    }
+
+    /// A client is about to wait for a lock, as operation `op`.
+    pub fn on_lock(&mut self, op: OpId, client: u64, name: &[u8], lease: i64) -> Wanted {
+        if let Some(window) = &mut self.window {
+            window.is_full = true;
+        }
+        let wanted = self.locks.wanted(op, name, lease);
+        self.history.call_again(op, client, wanted.join(lease), Again::Leaves(wanted.key().to_vec()));
+        wanted
+    }
+
+    /// It holds the lock: its key, and the fencing token.
+    pub fn on_locked(&mut self, wanted: &Wanted, key: &[u8], token: i64) -> Checked {
+        let checked = self.locks.locked(&self.history, wanted, key, token);
+        self.note(checked)
+    }
+
+    /// A write that is guarded by the token of a lock was carried out.
+    pub fn on_guarded(&mut self, name: &[u8], token: i64, revision: i64) -> Checked {
+        let checked = self.locks.guarded(name, token, revision);
+        self.note(checked)
+    }
+
+    /// The locks.
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// A client is about to ask about a lease.
     pub fn on_lease_asked(&self, id: i64) -> Asked {
         self.leases.asked(&self.history, id)
+    }
+
+    /// A client is about to keep a lease alive.
+    pub fn on_keep_alive(&mut self, id: i64) -> Asked {
+        self.leases.keeps_alive(&self.history, id)
     }
 
     /// A keep-alive was answered with a TTL in seconds, 0 for an unknown lease.

@@ -8,16 +8,21 @@
 //! The log gives order and revision only. What is replayed is the client's own request, found by its
 //! trace number, so that a request mistranslated on its way into the log shows.
 
+mod answers;
+mod twice;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use etched::types::{LogPosition, RequestId};
 use etched_proto::etcdserverpb as pb;
-use etched_testkit::model::{Model, form};
+use etched_testkit::model::Model;
 use etched_testkit::{Failure, Request, Response};
 
-use super::ranges::{COMPACTED, FUTURE, all_ranges, chosen_ranges, is_unknown};
-use super::violation::{Checked, Violation, violation};
+use super::ranges::is_unknown;
+use super::violation::{Checked, violation};
+pub use twice::Again;
+use twice::Numbers;
 
 /// A client's operation; also its trace number.
 pub type OpId = u64;
@@ -44,6 +49,7 @@ struct Call {
     applied: Option<Applied>,
     /// Entries replayed when it was called.
     replayed: u64,
+    again: Again,
 }
 
 #[derive(Debug)]
@@ -52,6 +58,8 @@ struct Applied {
     answer: Result<Response, Failure>,
     /// Whether it took a revision.
     wrote: bool,
+    /// Whether an earlier entry was this write already.
+    repeats: bool,
 }
 
 /// The furthest that returned so far.
@@ -91,6 +99,7 @@ pub struct History {
     expired: BTreeMap<u64, Vec<i64>>,
     /// The lease that an entry grants, by its index.
     granted: BTreeMap<u64, i64>,
+    numbers: Numbers,
     /// What entries did to leases since somebody asked.
     lease_changes: Vec<LeaseChange>,
     returned: Returned,
@@ -112,8 +121,13 @@ impl History {
 
     /// A client is about to send a request under trace number `op`, which is never used again.
     pub fn call(&mut self, op: OpId, client: u64, request: Request) {
-        let call = Call { client, request, floor: self.returned, applied: None, replayed: self.replayed };
-        self.calls.insert(op, call);
+        self.call_again(op, client, request, Again::Never);
+    }
+
+    /// The same for a request of which the log may hold more than one entry.
+    pub fn call_again(&mut self, op: OpId, client: u64, request: Request, again: Again) {
+        let (floor, replayed) = (self.returned, self.replayed);
+        self.calls.insert(op, Call { client, request, floor, applied: None, replayed, again });
     }
 
     /// A member gave a request its id.
@@ -173,7 +187,7 @@ impl History {
         }
         if self.model.revision() != revision {
             violation!(
-                if expired.is_empty() { "revision" } else { "lease-atomic" },
+                self.who_tells_of(request_id, &expired),
                 "after {position:?} ({request_id:?}) the store is at revision {revision}, it must be at {}",
                 self.model.revision()
             );
@@ -190,12 +204,26 @@ impl History {
             Some(Origin::Server) => return self.expire(position, expired),
             Some(Origin::Client(op)) => *op,
         };
-        let Some(call) = self.calls.get_mut(&op).filter(|call| call.applied.is_none()) else {
-            violation!(
-                "duplicate-apply",
-                "operation {op} was applied again at {position:?} as {request_id:?}"
-            );
+        let Some(call) = self.calls.get_mut(&op) else {
+            violation!("duplicate-apply", "operation {op} was applied at {position:?} after it had ended");
         };
+        if call.applied.is_some() {
+            let Some(leave) = call.take_leave() else {
+                violation!(
+                    "duplicate-apply",
+                    "operation {op} was applied again at {position:?} as {request_id:?}"
+                );
+            };
+            // What it comes to nobody is told.
+            let _ = self.model.apply(&leave);
+            return Ok(());
+        }
+        if let Again::Numbered(client, sequence) = call.again
+            && let Some(answer) = self.numbers.answer(client, sequence)
+        {
+            call.applied = Some(Applied { position, answer, wrote: false, repeats: true });
+            return Ok(());
+        }
         let granted = self.granted.remove(&position.index);
         let named;
         let request = match &call.request {
@@ -219,7 +247,11 @@ impl History {
             }
             _ => {}
         }
-        call.applied = Some(Applied { position, answer, wrote: self.model.revision() != before });
+        if let Again::Numbered(client, sequence) = call.again {
+            self.numbers.remember(client, sequence, &answer);
+        }
+        let wrote = self.model.revision() != before;
+        call.applied = Some(Applied { position, answer, wrote, repeats: false });
         Ok(())
     }
 
@@ -253,117 +285,6 @@ impl History {
             self.finished.insert(op);
         }
         Ok(())
-    }
-
-    fn read(&self, op: OpId, call: &Call, response: Response) -> Result<Returned, Violation> {
-        let (revision, newest) = (response.revision(), self.model.revision());
-        let Some(expected) = self.model.read_at(&call.request, revision).filter(|_| revision >= 1) else {
-            violation!("revision", "{op} {call} was answered at revision {revision}; {newest} is the newest");
-        };
-        let expected = expected.map(Response::normalized);
-        if expected.as_ref() != Ok(&response) {
-            violation!(
-                "answer",
-                "{op} {call} was answered {response:?}; at revision {revision} it is {expected:?}"
-            );
-        }
-        if call.request.is_serializable() {
-            return Ok(self.returned);
-        }
-        let place = 2 * revision + 1;
-        if place < call.floor.place {
-            let (at, by) = (call.floor.place / 2, call.floor.by);
-            violation!(
-                "stale-read",
-                "{op} {call} was answered at revision {revision}, but operation {by} had returned at {at} before"
-            );
-        }
-        let oldest =
-            chosen_ranges(&call.request, &response).map(|range| range.revision).filter(|at| *at > 0).min();
-        if let Some(oldest) = oldest.filter(|oldest| *oldest < call.floor.compact_revision) {
-            let compacted = call.floor.compact_revision;
-            violation!(
-                "stale-read",
-                "{op} {call} read revision {oldest}, but the compaction to {compacted} had returned before"
-            );
-        }
-        Ok(self.returned.raised(place, op, 0))
-    }
-
-    fn written(&self, op: OpId, call: &Call, response: Response) -> Result<Returned, Violation> {
-        let Some(applied) = &call.applied else {
-            violation!(
-                "durability",
-                "{op} {call} was answered {response:?}, but no committed entry holds it"
-            );
-        };
-        let position = applied.position;
-        let expected = match &applied.answer {
-            Err(failure) => violation!(
-                "answer",
-                "{op} {call}, applied at {position:?}, was answered {response:?}; it must fail: {failure}"
-            ),
-            Ok(expected) => expected,
-        };
-        let (revision, right) = (response.revision(), expected.revision());
-        if revision != right {
-            violation!(
-                "revision",
-                "{op} {call}, applied at {position:?}, was answered at revision {revision}; it is {right}"
-            );
-        }
-        if response != *expected {
-            violation!(
-                "answer",
-                "{op} {call}, applied at {position:?}, was answered {response:?}; it is {expected:?}"
-            );
-        }
-        let place = 2 * revision + i64::from(!applied.wrote);
-        if place < call.floor.place {
-            let (at, by) = (call.floor.place / 2, call.floor.by);
-            violation!(
-                "revision",
-                "{op} {call} was answered at revision {revision}, but operation {by} had returned at {at} before"
-            );
-        }
-        let compacted = match &call.request {
-            Request::Compact(compact) => compact.revision,
-            _ => 0,
-        };
-        Ok(self.returned.raised(place, op, compacted))
-    }
-
-    /// Errors carry no revision. A logged request fails as the model says; any other error must be
-    /// right at some revision between what had returned before the call and now.
-    fn failed(&self, op: OpId, call: &Call, failure: &Failure) -> Result<Returned, Violation> {
-        let right = match (form::check(&call.request), &call.applied) {
-            (Err(expected), _) => expected == *failure,
-            (Ok(()), Some(applied)) => applied.answer.as_ref() == Err(failure),
-            (Ok(()), None) if call.request.is_read() => self.read_may_fail(call, failure),
-            // Refused at the door: a look at the store then. Between call and now it may have
-            // changed; if it did not, it must refuse.
-            (Ok(()), None) => {
-                self.replayed != call.replayed
-                    || self.model.clone().apply(&call.request).as_ref() == Err(failure)
-            }
-        };
-        if !right {
-            let applied = call.applied.as_ref().map(|applied| (applied.position, &applied.answer));
-            violation!("answer", "{op} {call} failed with `{failure}`; the log has {applied:?}");
-        }
-        Ok(self.returned)
-    }
-
-    fn read_may_fail(&self, call: &Call, failure: &Failure) -> bool {
-        let serializable = call.request.is_serializable();
-        let oldest = if serializable { 1 } else { (call.floor.place / 2).max(1) };
-        let is_txn = matches!(call.request, Request::Txn(_));
-        let compacted = self.model.compact_revision();
-        all_ranges(&call.request).any(|range| match failure.text.as_str() {
-            FUTURE => range.revision > oldest,
-            COMPACTED => range.revision < compacted && (range.revision > 0 || (is_txn && range.revision < 0)),
-            _ => false,
-        })
     }
 }
 

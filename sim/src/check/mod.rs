@@ -5,6 +5,7 @@ pub mod digest;
 pub mod disk_log;
 mod history;
 mod lease;
+mod lock;
 mod pre_vote;
 mod raft;
 mod ranges;
@@ -14,8 +15,9 @@ pub mod wgl;
 
 pub use checks::{CheckConfig, Checks};
 pub use disk_log::DiskLog;
-pub use history::{History, LeaseChange, OpId, Outcome};
+pub use history::{Again, History, LeaseChange, OpId, Outcome};
 pub use lease::{Asked, LeaseCounts, Leases};
+pub use lock::{Locks, Wanted, created_at};
 pub use pre_vote::{Link, PreVote};
 pub use raft::Raft;
 pub use violation::{Checked, Violation};

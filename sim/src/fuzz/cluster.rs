@@ -31,6 +31,7 @@ fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
         clients: 3,
         watchers: u32::from(switches & 1),
         lessees: 0,
+        retriers: 0,
         rate: 20,
         duration_ms: 3000 + u64::from(switches >> 6) * 500,
         liveness_ms: 30_000,

@@ -20,7 +20,7 @@ use crate::codec::peer::Refusal;
 use crate::lease::Leases;
 use crate::raft::{LeaseClock, Renewals};
 use crate::runtime::{Either, Instant, Runtime, select};
-use crate::types::{Command, Error, LeaseTick, Response};
+use crate::types::{Command, Error, LeaseId, LeaseTick, Response};
 
 /// Between ticks while other entries are logged.
 const BUSY: Duration = Duration::from_millis(250);
@@ -37,8 +37,16 @@ pub(in crate::node) async fn keep<R: Runtime>(node: Node<R>) {
     let keeping = async {
         loop {
             let term = wait_to_lead(&node).await;
-            select(engine.deposed(term), reign(&node, term)).await;
-            engine.show_lease_clock(None);
+            let deposed = async {
+                match planted!(DeposedLeaderTicks) {
+                    true => std::future::pending().await,
+                    false => engine.deposed(term).await,
+                }
+            };
+            select(deposed, reign(&node, term)).await;
+            if !planted!(ClockRunsOn) {
+                engine.show_lease_clock(None);
+            }
         }
     };
     let _: Either<(), Infallible> = select(engine.stopped(), keeping).await;
@@ -66,6 +74,7 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
     let engine = &node.inner.engine;
     let mut pace = Pace { clock: begin(node, term).await, last: None, applied: None };
     engine.show_lease_clock(Some(pace.clock));
+    let wall = R::wall();
     loop {
         let renewals = engine.take_renewals();
         let (now, view, applied) = (R::now(), node.view(), engine.status().applied_index);
@@ -77,8 +86,15 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
         }
         drop(view);
         pace.last = Some(now);
-        let renewed = renewals.iter().flat_map(|(ids, _)| ids).copied().collect();
-        let tick = LeaseTick { term, clock_ms: pace.clock.read(R::now()), renewed };
+        let mut renewed: Vec<LeaseId> = renewals.iter().flat_map(|(ids, _)| ids).copied().collect();
+        if planted!(NewLeaderRenewsAll) && pace.applied.is_none() {
+            renewed.extend(node.view().leases().iter().map(|(id, _)| id));
+        }
+        let mut clock_ms = pace.clock.read(R::now());
+        if planted!(LeaseWallClock) {
+            clock_ms = pace.clock.clock_ms + u64::try_from((R::wall().0 - wall.0) / 1_000_000).unwrap_or(0);
+        }
+        let tick = LeaseTick { term, clock_ms, renewed };
         match node.propose_as_leader(Command::LeaseTick(tick)).await.and_then(|applied| applied.response) {
             Ok(Response::LeaseTick(response)) => answer(renewals, &response.ttls),
             Ok(_) | Err(Error::Stopped) => refuse(renewals, Refusal::Stopped),
@@ -95,6 +111,11 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
 async fn begin<R: Runtime>(node: &Node<R>, term: u64) -> LeaseClock {
     loop {
         if let Ok(view) = node.read_barrier(RequestContext::default()).await {
+            if planted!(ClockRunsOn)
+                && let Some(old) = node.inner.engine.lease_clock()
+            {
+                return LeaseClock { term, ..old };
+            }
             return LeaseClock { term, clock_ms: view.leases().clock(), at: R::now() };
         }
         R::sleep(RETRY).await;

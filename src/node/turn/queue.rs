@@ -88,14 +88,14 @@ impl<R: Runtime> Node<R> {
     }
 
     /// Gives a turn or a place in the queue back; nothing happens if it is somebody else's by now.
-    async fn leave(&self, turn: &Turn) {
+    async fn leave(&self, turn: &Turn, trace: Option<u64>) {
         let delete = DeleteRangeRequest { range: KeyRange::single(turn.key.clone()), prev_kv: false };
         let txn = TxnRequest {
             compare: vec![created_at(&turn.key, turn.revision)],
             success: vec![RequestOp::DeleteRange(delete)],
             failure: Vec::new(),
         };
-        if let Err(error) = self.txn(txn, RequestContext::default()).await {
+        if let Err(error) = self.txn(txn, RequestContext { trace, ..RequestContext::default() }).await {
             let key = turn.key.escape_ascii().to_string();
             tracing::warn!(key, error = %error, "a place in a queue stays until its lease ends");
         }
@@ -150,7 +150,7 @@ async fn take_turn<R: Runtime>(
     };
     let is_taken = outcome.is_ok();
     if answer.send(outcome).is_err() || !is_taken {
-        node.leave(&turn).await;
+        node.leave(&turn, context.trace).await;
         end_session(&node, own_lease, wish.lease).await;
     }
 }

@@ -1,7 +1,17 @@
 //! Dead: once a lease has ended nothing keeps it alive and nothing finds it.
 
 use super::super::violation::{Checked, violation};
-use super::{Asked, Leases};
+use super::{Asked, Leases, Life};
+
+impl Life {
+    /// It ended by itself at the step of the clock at `index`.
+    pub(super) fn was_not_just_renewed(&self, id: i64, index: u64) -> Checked {
+        if self.renewals > 0 && self.renewed == index {
+            violation!("lease-dead", "entry {index} renewed lease {id} and ended it");
+        }
+        Ok(())
+    }
+}
 
 impl Leases {
     /// The step of the clock at `index` says that it renewed lease `id`.
@@ -17,7 +27,7 @@ impl Leases {
     /// at a revision after its end.
     pub(super) fn were_there(&self, ids: &[i64], revision: i64) -> Checked {
         for id in ids {
-            let lives = self.lives.get(id).map_or(&[] as &[super::Life], Vec::as_slice);
+            let lives = self.lives.get(id).map_or(&[] as &[Life], Vec::as_slice);
             let may_be = lives.iter().any(|life| {
                 life.granted.before <= revision && life.ended.is_none_or(|end| revision <= end.before)
             });

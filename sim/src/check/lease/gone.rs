@@ -1,5 +1,6 @@
 //! Gone: a lease that nobody keeps alive ends in time: with the first step of the clock after its
-//! deadline, and after a heal, in true time, within its TTL, an election and some slack.
+//! deadline, and after a heal, in true time, within its TTL, an election and some slack. And nothing
+//! but a client keeps it alive.
 
 use etched::types::limits::LEASE_GRACE_MS;
 
@@ -13,6 +14,14 @@ const ROUNDING_NS: u64 = 3_000_000;
 const SLACK_NS: u64 = 10_000_000_000;
 
 impl Leases {
+    /// The step of the clock at `index` renewed lease `id`.
+    pub(super) fn is_asked_for(&self, id: i64, index: u64) -> Checked {
+        if self.unanswered.get(&id).copied().unwrap_or(0) == 0 {
+            violation!("lease-gone", "entry {index} renewed lease {id}, which no client keeps alive");
+        }
+        Ok(())
+    }
+
     /// The clock was moved, and everything that was due should have ended.
     pub(super) fn are_not_overdue(&self) -> Checked {
         let now = self.clock.passed().at_least;

@@ -101,6 +101,9 @@ pub struct Leases {
     revision: i64,
     /// Steps of the clock that are about to be applied, by index.
     ticks: BTreeMap<u64, Tick>,
+    /// Keep-alives that were asked for and not answered so far, by lease: any of them may be carried
+    /// out still.
+    unanswered: BTreeMap<i64, u64>,
     /// How often a member began to lead.
     elections: u64,
     healed_ns: Option<u64>,
@@ -201,6 +204,7 @@ impl Leases {
         }
         for id in &tick.renewed {
             self.is_renewable(*id, mark.index)?;
+            self.is_asked_for(*id, mark.index)?;
             self.counts.kept_alive += 1;
             let Some(life) = self.last_mut(*id) else { continue };
             (life.start, life.shown, life.renewed, life.renewed_ns) = (Some(now), None, mark.index, time_ns);
@@ -216,7 +220,11 @@ impl Leases {
         *count += 1;
         let Some(life) = self.last_mut(id) else { return Ok(()) };
         life.ended = Some(mark);
-        if by_itself { life.ran_out(id, now) } else { Ok(()) }
+        if by_itself {
+            life.was_not_just_renewed(id, mark.index)?;
+            life.ran_out(id, now)?;
+        }
+        Ok(())
     }
 
     fn last(&self, id: i64) -> Option<&Life> {
@@ -227,7 +235,7 @@ impl Leases {
         self.lives.get_mut(&id)?.last_mut()
     }
 
-    /// A client is about to ask about lease `id`, or to keep it alive.
+    /// A client is about to ask about lease `id`.
     pub fn asked(&self, history: &History, id: i64) -> Asked {
         let life = self.last(id).filter(|life| life.ended.is_none());
         let passed =
@@ -243,8 +251,15 @@ impl Leases {
         }
     }
 
+    /// A client is about to keep lease `id` alive.
+    pub fn keeps_alive(&mut self, history: &History, id: i64) -> Asked {
+        *self.unanswered.entry(id).or_default() += 1;
+        self.asked(history, id)
+    }
+
     /// A keep-alive was answered: the TTL, 0 for an unknown lease.
-    pub fn kept_alive(&self, asked: &Asked, ttl: i64) -> Checked {
+    pub fn kept_alive(&mut self, asked: &Asked, ttl: i64) -> Checked {
+        self.unanswered.entry(asked.id).and_modify(|count| *count -= 1);
         self.is_alive_or_not(asked, "keep-alive", (ttl != 0).then_some(ttl))?;
         self.was_renewed(asked, ttl)
     }

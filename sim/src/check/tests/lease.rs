@@ -81,8 +81,9 @@ impl Script {
         self.applied(at, request_id)
     }
 
-    fn keep_alive(&self, ttl: i64) -> Checked {
-        self.leases.kept_alive(&self.leases.asked(&self.history, 7), ttl)
+    fn keep_alive(&mut self, ttl: i64) -> Checked {
+        let asked = self.leases.keeps_alive(&self.history, 7);
+        self.leases.kept_alive(&asked, ttl)
     }
 
     fn time_to_live(&mut self, ttl: i64, granted_ttl: i64, keys: &[&'static str]) -> Checked {
@@ -107,7 +108,7 @@ fn broken(checked: Checked) -> &'static str {
 #[test]
 fn a_whole_life_passes() {
     let mut script = Script::new();
-    let asked = script.leases.asked(&script.history, 7);
+    let asked = script.leases.keeps_alive(&script.history, 7);
     assert_eq!(script.tick(1, 1, 2000, 2000, &[7], &[]), Ok(()));
     assert_eq!(script.leases.kept_alive(&asked, 2), Ok(()));
     assert_eq!(script.time_to_live(2, 2, &["a", "b"]), Ok(()));
@@ -143,6 +144,9 @@ fn gone() {
     let mut script = Script::new();
     assert_eq!(script.tick(1, 1, 3040, 3040, &[], &[]), Ok(()));
     assert_eq!(broken(script.tick(1, 1, 3060, 3060, &[], &[])), "lease-gone");
+    // Renewed, but not by a client.
+    let mut script = Script::new();
+    assert_eq!(broken(script.tick(1, 1, 1100, 1100, &[7], &[])), "lease-gone");
     // A handover lengthens by the gap, but the new leader's own steps count.
     let mut script = Script::new();
     script.leads(2, 2, 9000);
@@ -178,6 +182,10 @@ fn dead() {
     assert_eq!(broken(script.tick(1, 1, 1100, 1100, &[7], &[])), "lease-dead");
     let mut script = Script::new();
     assert_eq!(broken(script.tick(1, 1, 1100, 1100, &[], &[8])), "lease-dead");
+    // Renewed and ended at once.
+    let mut script = Script::new();
+    script.leases.keeps_alive(&script.history, 7);
+    assert_eq!(broken(script.tick(1, 1, 3050, 3050, &[7], &[7])), "lease-dead");
 }
 
 #[test]
@@ -186,6 +194,7 @@ fn kept() {
     assert_eq!(broken(script.keep_alive(0)), "lease-kept");
     assert_eq!(broken(script.keep_alive(3)), "lease-kept");
     // Answered, but not renewed since it was asked for.
+    script.leases.keeps_alive(&script.history, 7);
     assert_eq!(script.tick(1, 1, 1100, 1100, &[7], &[]), Ok(()));
     assert_eq!(broken(script.keep_alive(2)), "lease-kept");
     assert_eq!(broken(script.time_to_live(-1, 0, &[])), "lease-kept");

@@ -2,7 +2,9 @@
 
 mod history;
 mod lease;
+mod lock;
 mod members;
 mod raft;
+mod twice;
 mod watch;
 mod wgl;
