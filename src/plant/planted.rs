@@ -83,6 +83,9 @@ plants! {
     NegativeLeaseLost => "negative-lease-lost", "leases", "recovery|S1|S2|R5";
     /// A lease that is renewed to the deadline it has is no longer due at any time (etcd #10686).
     RenewalLosesTimer => "renewal-loses-timer", "leases", "lease-gone|lease-kept|R5|S1|S2";
+    /// The lease clock moves only when something begins, is renewed or ends, so that a leader takes all
+    /// that passed since then with it (etcd #13491).
+    NoIdleTicks => "no-idle-ticks", "idle", "lease-steady";
     /// A keep-alive in the step that settles the grant is told that there is no such lease (etcd #13932).
     FreshLeaseUnknown => "fresh-lease-unknown", "leases", "lease-kept";
     /// The lease clock of a leader runs on while others lead, until it leads again (etcd #14087).

@@ -84,7 +84,7 @@ impl Checks {
         if let Some(pre_vote) = &mut self.pre_vote {
             pre_vote.observe(time_ns, node, observation)?;
         }
-        self.leases.observe(node, self.clocks.get(&node).copied().unwrap_or(0), observation);
+        self.leases.observe(time_ns, node, self.clocks.get(&node).copied().unwrap_or(0), observation);
         match observation {
             Observation::LeaseGranted { index, id } => {
                 self.history.lease_granted(*index, *id);
@@ -128,6 +128,7 @@ impl Checks {
 
     /// A link changed, by a fault or its end.
     pub fn on_link(&mut self, time_ns: u64, from: u32, to: u32, link: Link) {
+        self.leases.link(time_ns, from, to, link == Link::Good);
         if let Some(pre_vote) = &mut self.pre_vote {
             pre_vote.link(time_ns, from, to, link);
         }
@@ -135,6 +136,7 @@ impl Checks {
 
     /// A node runs well again, or is down, paused, asked to stop, or hampered.
     pub fn on_node(&mut self, time_ns: u64, node: u32, is_well: bool) {
+        self.leases.node(time_ns, node, is_well);
         if let Some(pre_vote) = &mut self.pre_vote {
             pre_vote.node(time_ns, node, is_well);
         }

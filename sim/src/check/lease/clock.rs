@@ -11,6 +11,7 @@ use etched::types::RequestId;
 
 use super::super::violation::Checked;
 use super::Tick;
+use super::steady::Calm;
 
 /// What has passed since the cluster's beginning, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +30,8 @@ pub(super) struct Step {
     incarnation: u64,
     /// The leader's own clock when it made the step.
     local_ns: u64,
+    /// True time of that.
+    pub proposed_ns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +40,8 @@ pub(super) struct Clock {
     last: Option<Step>,
     /// Where the leader of a term began, by its own clock.
     began: BTreeMap<u64, (u32, u64)>,
-    /// Who proposed a request of its own, and when by its own clock.
-    proposed: BTreeMap<RequestId, (u32, u64)>,
+    /// Who proposed a request of its own, and when by its own clock and in truth.
+    proposed: BTreeMap<RequestId, (u32, u64, u64)>,
 }
 
 impl Clock {
@@ -46,8 +49,8 @@ impl Clock {
         self.passed
     }
 
-    pub fn proposed(&mut self, request_id: RequestId, node: u32, local_ns: u64) {
-        self.proposed.insert(request_id, (node, local_ns));
+    pub fn proposed(&mut self, request_id: RequestId, node: u32, local_ns: u64, time_ns: u64) {
+        self.proposed.insert(request_id, (node, local_ns, time_ns));
     }
 
     pub fn forget(&mut self, request_id: Option<RequestId>) {
@@ -62,13 +65,16 @@ impl Clock {
     }
 
     /// The step `tick`, logged as `request_id`, was applied.
-    pub fn step(&mut self, tick: &Tick, request_id: Option<RequestId>) -> Checked {
+    pub fn step(&mut self, calm: &Calm, tick: &Tick, request_id: Option<RequestId>) -> Checked {
         let Some(request_id) = request_id else { return Ok(()) };
-        let Some((node, local_ns)) = self.proposed.get(&request_id).copied() else { return Ok(()) };
+        let Some((node, local_ns, proposed_ns)) = self.proposed.get(&request_id).copied() else {
+            return Ok(());
+        };
         let Tick { term, clock_ms, .. } = *tick;
-        let step = Step { term, clock_ms, node, incarnation: request_id.incarnation, local_ns };
+        let step = Step { term, clock_ms, node, incarnation: request_id.incarnation, local_ns, proposed_ns };
         let Some(last) = self.last.replace(step) else { return Ok(()) };
         last.gives_way_to(&step)?;
+        calm.is_steady(&last, &step)?;
         let (least, most) = match self.began.get(&term) {
             _ if last.term == term && last.node == node => {
                 let between = local_ns.saturating_sub(last.local_ns);

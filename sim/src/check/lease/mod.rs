@@ -13,6 +13,7 @@ mod early;
 mod gone;
 mod handover;
 mod kept;
+mod steady;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +25,7 @@ use etched_proto::etcdserverpb as pb;
 use super::history::{History, LeaseChange};
 use super::violation::{Checked, violation};
 use clock::{Clock, Passed};
+use steady::Calm;
 
 /// A lease from its grant to its end. Its id may be granted again later.
 #[derive(Debug)]
@@ -92,6 +94,7 @@ pub struct LeaseCounts {
 #[derive(Debug, Default)]
 pub struct Leases {
     clock: Clock,
+    calm: Calm,
     /// By id, oldest first.
     lives: BTreeMap<i64, Vec<Life>>,
     /// Ids of those that have not ended.
@@ -126,11 +129,21 @@ impl Leases {
         self.healed_ns = Some(time_ns);
     }
 
+    /// A node runs well again, or does not.
+    pub fn node(&mut self, time_ns: u64, node: u32, is_well: bool) {
+        self.calm.node(time_ns, node, is_well);
+    }
+
+    /// A link changed.
+    pub fn link(&mut self, time_ns: u64, from: u32, to: u32, is_good: bool) {
+        self.calm.link(time_ns, from, to, is_good);
+    }
+
     /// A member, whose own clock shows `local_ns`, reported something.
-    pub fn observe(&mut self, node: u32, local_ns: u64, observation: &Observation) {
+    pub fn observe(&mut self, time_ns: u64, node: u32, local_ns: u64, observation: &Observation) {
         match observation {
             Observation::Proposed { request_id, trace: None } => {
-                self.clock.proposed(*request_id, node, local_ns);
+                self.clock.proposed(*request_id, node, local_ns, time_ns);
             }
             Observation::RoleChanged { term, role: Role::Leader, .. } => {
                 self.elections += 1;
@@ -187,6 +200,9 @@ impl Leases {
             shown: None,
             ended: None,
         };
+        if self.live.is_empty() {
+            self.calm.leases_ns = time_ns;
+        }
         self.lives.entry(id).or_default().push(life);
         self.live.insert(id);
         self.counts.granted += 1;
@@ -194,7 +210,7 @@ impl Leases {
 
     /// The clock moves: what was granted before begins to run, what was kept alive runs anew.
     fn tick(&mut self, time_ns: u64, mark: Mark, tick: &Tick, request_id: Option<RequestId>) -> Checked {
-        self.clock.step(tick, request_id)?;
+        self.clock.step(&self.calm, tick, request_id)?;
         let now = self.clock.passed();
         for id in self.live.clone() {
             let Some(life) = self.last_mut(id) else { continue };

@@ -35,7 +35,7 @@ impl Script {
 
     fn leads(&mut self, node: u32, term: u64, at: u64) {
         let role = Observation::RoleChanged { term, role: Role::Leader, leader: None };
-        self.leases.observe(node, at * 1_000_000, &role);
+        self.leases.observe(at * 1_000_000, node, at * 1_000_000, &role);
     }
 
     fn applied(&mut self, time: u64, request_id: RequestId) -> Checked {
@@ -74,11 +74,17 @@ impl Script {
         }
         self.history.leases_expired(self.index, &expired);
         let own = Observation::Proposed { request_id, trace: None };
-        self.leases.observe(node, at * 1_000_000, &own);
+        self.leases.observe(at * 1_000_000, node, at * 1_000_000, &own);
         let ticked = Observation::LeaseTicked { index: self.index, term, clock_ms, renewed, expired };
-        self.leases.observe(node, at * 1_000_000, &ticked);
+        self.leases.observe(at * 1_000_000, node, at * 1_000_000, &ticked);
         self.history.proposed(request_id, None)?;
         self.applied(at, request_id)
+    }
+
+    /// Somebody keeps lease 7 alive from now on, and the TTL is long enough.
+    fn keeps_on(&mut self) {
+        self.leases.keeps_alive(&self.history, 7);
+        self.tick(1, 1, 2500, 2500, &[7], &[]).unwrap();
     }
 
     fn keep_alive(&mut self, ttl: i64) -> Checked {
@@ -214,6 +220,21 @@ fn countdown() {
     let mut script = Script::new();
     assert_eq!(script.tick(1, 1, 2100, 2100, &[], &[]), Ok(()));
     assert_eq!(broken(script.time_to_live(1, 2, &["a", "b"])), "lease-countdown");
+}
+
+#[test]
+fn steady() {
+    let mut script = Script::new();
+    script.keeps_on();
+    assert_eq!(script.tick(1, 1, 4000, 4000, &[7], &[]), Ok(()));
+    assert_eq!(script.tick(1, 1, 5490, 5490, &[7], &[]), Ok(()));
+    assert_eq!(broken(script.tick(1, 1, 7000, 7000, &[7], &[])), "lease-steady");
+    // Something was wrong not long ago.
+    let mut script = Script::new();
+    script.keeps_on();
+    script.leases.link(1_500_000_000, 1, 2, true);
+    assert_eq!(script.tick(1, 1, 4000, 4000, &[7], &[]), Ok(()));
+    assert_eq!(script.tick(1, 1, 5900, 5900, &[7], &[]), Ok(()));
 }
 
 #[test]
