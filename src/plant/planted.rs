@@ -55,7 +55,7 @@ plants! {
     /// The log purges behind a checkpoint that is not durable yet.
     PurgeBeforeCheckpoint => "purge-before-checkpoint", "power-cut", "C3|S2|recovery";
     /// Requests wait on a connection that the other side has forgotten: no pings.
-    HalfOpenLink => "half-open-link", "everything", "liveness";
+    HalfOpenLink => "half-open-link", "everything", "liveness|watch-progress";
     /// A watch created in the past delivers from one revision too late.
     WatchStartOffByOne => "watch-start-off-by-one", "calm", "watch-resumable|watch-bookmarkable";
     /// Progress on request is given while watchers lag (etcd #15220).
