@@ -201,7 +201,7 @@ impl Leases {
             ended: None,
         };
         if self.live.is_empty() {
-            self.calm.leases_ns = time_ns;
+            self.calm.leases_ns = Some(time_ns);
         }
         self.lives.entry(id).or_default().push(life);
         self.live.insert(id);
@@ -232,6 +232,9 @@ impl Leases {
     fn end(&mut self, mark: Mark, id: i64, by_itself: bool) -> Checked {
         let now = self.clock.passed();
         self.live.remove(&id);
+        if self.live.is_empty() {
+            self.calm.leases_ns = None;
+        }
         let count = if by_itself { &mut self.counts.expired } else { &mut self.counts.revoked };
         *count += 1;
         let Some(life) = self.last_mut(id) else { return Ok(()) };

@@ -19,8 +19,8 @@ pub(super) struct Calm {
     unwell: BTreeSet<u32>,
     poor: BTreeSet<(u32, u32)>,
     changed_ns: u64,
-    /// Since when there are leases.
-    pub leases_ns: u64,
+    /// Since when there are leases; `None` while there are none, and nobody has to move the clock.
+    pub leases_ns: Option<u64>,
 }
 
 impl Calm {
@@ -44,8 +44,9 @@ impl Calm {
 
     /// `next` is the step after `last`, of the same leader.
     pub fn is_steady(&self, last: &Step, next: &Step) -> Checked {
+        let Some(leases_ns) = self.leases_ns else { return Ok(()) };
         let is_calm = self.unwell.is_empty() && self.poor.is_empty();
-        let since = last.proposed_ns.max(self.leases_ns);
+        let since = last.proposed_ns.max(leases_ns);
         let apart = next.proposed_ns.saturating_sub(since);
         if is_calm
             && last.proposed_ns >= self.changed_ns + SETTLE_NS
