@@ -157,6 +157,7 @@ fn gone() {
     let mut script = Script::new();
     script.leads(2, 2, 9000);
     assert_eq!(script.tick(2, 2, 9500, 1000, &[], &[]), Ok(()));
+    assert_eq!(script.tick(2, 2, 10_500, 2000, &[], &[]), Ok(()));
     assert_eq!(script.tick(2, 2, 11_540, 3040, &[], &[]), Ok(()));
     assert_eq!(broken(script.tick(2, 2, 11_560, 3060, &[], &[])), "lease-gone");
     // After a heal it must go, even if the clock stands still.
