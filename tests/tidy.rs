@@ -48,16 +48,8 @@ const NAMED_IN: &[(&str, &[&str])] = &[
 /// Rooms without async, time or I/O.
 const PURE: &[&str] = &["types", "mvcc", "lease", "members", "state", "watch", "codec"];
 
-/// Lines that a file may have, and the files with more and why.
+/// Lines that a file may have.
 const LINES: usize = 400;
-const LONGER: &[(&str, &str)] = &[
-    (
-        "sim/src/world/node.rs",
-        "one node's life: start, kill, power cut and pause share its incarnation's cells",
-    ),
-    ("src/codec/peer.rs", "every message between members, and its mirror, side by side"),
-    ("sim/src/check/raft.rs", "one rule a function; all read the same picture of the replicas"),
-];
 
 /// Where the walls' exceptions may stand. Tests and benches measure real time and files.
 const EXCEPTIONS: &[&str] = &["src/os/", "sim/src/world/", "tests/", "benches/", "src/raft/tests/"];
@@ -235,14 +227,8 @@ fn every_file_has_a_head_and_a_bounded_length() {
             faults.push(format!("{}: begins without a //! line that says what it is", source.path));
         }
         let lines = source.text.lines().count();
-        if lines > LINES && !LONGER.iter().any(|(path, _)| *path == source.path) {
-            faults
-                .push(format!("{}: {lines} lines; split it, or give a reason in tests/tidy.rs", source.path));
-        }
-    }
-    for (path, _) in LONGER {
-        if !root().join(path).exists() {
-            faults.push(format!("{path}: listed as long, but gone"));
+        if lines > LINES {
+            faults.push(format!("{}: {lines} lines, more than {LINES}; split it", source.path));
         }
     }
     complain(faults);
