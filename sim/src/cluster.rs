@@ -151,6 +151,18 @@ impl Cluster {
         self.members.iter().filter_map(leads).max().map(|(_, node)| node)
     }
 
+    /// What every open member says of its place in Raft, for messages.
+    pub fn places(&self) -> String {
+        let place = |node: &NodeId| {
+            let (status, header) = self.node(*node)?.status();
+            Some(format!(
+                "{node} ({:x}) in term {} knows leader {:x}",
+                header.member_id, status.raft_term, status.leader
+            ))
+        };
+        self.members.iter().filter_map(place).collect::<Vec<_>>().join(", ")
+    }
+
     /// How every open member ends.
     pub fn ends(&self) -> Vec<EndState> {
         let end = |node: &NodeId| {

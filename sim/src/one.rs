@@ -247,7 +247,10 @@ async fn liveness(
 ) -> Result<Vec<EndState>, Violation> {
     let world = &shared.world;
     let deadline = world.now_ns() + scenario.liveness_ms * 1_000_000;
-    let late = |what: &str| Violation::new("liveness", format!("{what} within {} ms", scenario.liveness_ms));
+    let late = |what: &str| {
+        let text = format!("{what} within {} ms: {}", scenario.liveness_ms, cluster.places());
+        Violation::new("liveness", text)
+    };
     let prober = world.add_node("prober");
     let probed = Arc::new(Mutex::new(false));
     let (told, members, done) = (shared.clone(), cluster.clone(), probed.clone());
