@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use etched::node::api::{Header, Status};
 use etched::node::{InitialMember, Node, NodeConfig};
 use etched::runtime::{Net, Runtime};
 use etched::server::{ServerOptions, serve};
@@ -142,10 +143,16 @@ impl Cluster {
         lock(&self.handles).get(&node).cloned()
     }
 
+    /// What an open member says of itself. A leader is one by its own clock.
+    fn status(&self, node: NodeId) -> Option<(Status, Header)> {
+        let open = self.node(node)?;
+        Some(self.world.look(node, || open.status()))
+    }
+
     /// Whoever believes to lead, the newest term first.
     pub fn leader(&self) -> Option<NodeId> {
         let leads = |node: &NodeId| {
-            let (status, header) = self.node(*node)?.status();
+            let (status, header) = self.status(*node)?;
             (status.leader == header.member_id).then_some((status.raft_term, *node))
         };
         self.members.iter().filter_map(leads).max().map(|(_, node)| node)
@@ -154,7 +161,7 @@ impl Cluster {
     /// What every open member says of its place in Raft, for messages.
     pub fn places(&self) -> String {
         let place = |node: &NodeId| {
-            let (status, header) = self.node(*node)?.status();
+            let (status, header) = self.status(*node)?;
             Some(format!(
                 "{node} ({:x}) in term {} knows leader {:x}",
                 header.member_id, status.raft_term, status.leader
@@ -167,7 +174,7 @@ impl Cluster {
     pub fn ends(&self) -> Vec<EndState> {
         let end = |node: &NodeId| {
             let open = self.node(*node)?;
-            let (status, _) = open.status();
+            let (status, _) = self.status(*node)?;
             let view = open.view();
             Some(EndState {
                 node: node.0,

@@ -216,8 +216,15 @@ impl Nemesis {
 }
 
 /// Takes back everything: links, clocks, disks, pauses. Dead members come back by themselves.
-pub fn heal(world: &World, cluster: &Cluster, usual: Latency) {
+pub fn heal(shared: &Shared, cluster: &Cluster, usual: Latency) {
+    let world = &shared.world;
     world.net().heal();
+    // Faults that would have lasted longer tell of their end when it is over for long.
+    for from in &cluster.members {
+        for to in cluster.members.iter().filter(|to| *to != from) {
+            lock(&shared.checks).on_link(world.now_ns(), from.0, to.0, Link::Good);
+        }
+    }
     world.net().set_latency_all(usual);
     world.net().set_connect_loss_all_ppm(0);
     world.set_buggify(false);

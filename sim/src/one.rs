@@ -209,7 +209,7 @@ async fn story(
     if lock(&shared.broken).is_some() {
         return Ok(Vec::new());
     }
-    heal(world, cluster, usual);
+    heal(shared, cluster, usual);
     lock(&shared.checks).on_heal(world.now_ns());
     liveness(shared, cluster, scenario, &clients).await
 }

@@ -16,7 +16,7 @@ use madsim::runtime::NodeHandle;
 
 use super::trace::Kind;
 use super::{Inner, NodeId, World};
-use task::NodeTask;
+use task::{NodeTask, enter};
 
 /// Why an incarnation ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -281,6 +281,12 @@ impl World {
     pub fn spawn_on(&self, node: NodeId, future: impl Future<Output = ()> + Send + 'static) {
         let place = self.inner.acting_latest(node.0);
         self.inner.spawn_at(place, Box::pin(future)).detach();
+    }
+
+    /// Looks at a handle that was taken out of the node as its own code would: by its clock.
+    pub fn look<T>(&self, node: NodeId, look: impl FnOnce() -> T) -> T {
+        let _enter = enter(self.inner.acting_latest(node.0));
+        look()
     }
 
     /// Whether the node has a living process (paused ones live).

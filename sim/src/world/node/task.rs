@@ -31,9 +31,10 @@ pub(in crate::world) fn place() -> Place {
     PLACE.get()
 }
 
-struct Enter(Place);
+pub(super) struct Enter(Place);
 
-fn enter(place: Place) -> Enter {
+/// The running code is at `place` until the answer is dropped.
+pub(super) fn enter(place: Place) -> Enter {
     Enter(PLACE.replace(place))
 }
 
