@@ -74,7 +74,7 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
     let engine = &node.inner.engine;
     let mut pace = Pace { clock: begin(node, term).await, last: None, applied: None };
     engine.show_lease_clock(Some(pace.clock));
-    let wall = R::wall();
+    let wall = planted!(LeaseWallClock).then(R::wall);
     loop {
         let renewals = engine.take_renewals();
         let (now, view, applied) = (R::now(), node.view(), engine.status().applied_index);
@@ -91,7 +91,7 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
             renewed.extend(node.view().leases().iter().map(|(id, _)| id));
         }
         let mut clock_ms = pace.clock.read(R::now());
-        if planted!(LeaseWallClock) {
+        if let Some(wall) = wall {
             clock_ms = pace.clock.clock_ms + u64::try_from((R::wall().0 - wall.0) / 1_000_000).unwrap_or(0);
         }
         let tick = LeaseTick { term, clock_ms, renewed };
