@@ -183,14 +183,14 @@ fn percentile(all: &mut [u64], part: f64) -> f64 {
     all[((all.len() - 1) as f64 * part) as usize] as f64 / 1000.0
 }
 
-/// 1,000 puts a second.
-async fn put_steadily(server: &Server, delays: &Delays, count: u64) {
+/// 1,000 puts a second, `burst` at a time.
+async fn put_steadily(server: &Server, delays: &Delays, count: u64, burst: u64) {
     let kv = KvClient::new(server.channel().await);
     let begin = OsRuntime::now();
     let puts = (0..count).map(|n| {
         let mut kv = kv.clone();
         async move {
-            let due = Duration::from_millis(n);
+            let due = Duration::from_millis(n / burst * burst);
             OsRuntime::sleep(due.saturating_sub(OsRuntime::now() - begin)).await;
             let key = format!("key{:04}", n * 7919 % 1000);
             kv.put(put(&key, &delays.value(256))).await.expect("a put");
@@ -200,8 +200,8 @@ async fn put_steadily(server: &Server, delays: &Delays, count: u64) {
 }
 
 /// 10,000 watchers over 100 connections; 1,000 puts a second, each of interest to ten of them, on
-/// ten connections or all on one.
-async fn many_watchers(program: &str, spread: bool) {
+/// ten connections or all on one; one put a millisecond, or bursts of some.
+async fn many_watchers(program: &str, spread: bool, burst: u64) {
     const WATCHERS: usize = 10_000;
     const CONNECTIONS: usize = 100;
     const PUTS: u64 = 10_000;
@@ -222,7 +222,7 @@ async fn many_watchers(program: &str, spread: bool) {
     let delays = Delays { begin: OsRuntime::now(), counted: Arc::default() };
     let readers: Vec<_> = streams.into_iter().map(|stream| delays.follow(stream)).collect();
     let cpu = server.cpu();
-    put_steadily(&server, &delays, PUTS).await;
+    put_steadily(&server, &delays, PUTS, burst).await;
     delays.wait_for(PUTS * 10).await;
     let spent = server.cpu() - cpu;
     drop(server);
@@ -232,10 +232,10 @@ async fn many_watchers(program: &str, spread: bool) {
     }
     let server = Server::start(program, "none").await;
     let cpu = server.cpu();
-    put_steadily(&server, &delays, PUTS).await;
+    put_steadily(&server, &delays, PUTS, burst).await;
     let alone = (server.cpu() - cpu).as_secs_f64() * 1e6 / PUTS as f64;
     println!(
-        "10,000 watchers, 1,000 puts/s to ten each on {}: p50 {:.1} ms, p99 {:.1} ms, {:.2} µs CPU an \
+        "10,000 watchers, 1,000 puts/s in bursts of {burst} to ten each on {}: p50 {:.1} ms, p99 {:.1} ms, {:.2} µs CPU an \
          event, {idle} B an idle watcher; without watchers {alone:.1} µs CPU a put",
         if spread { "ten connections" } else { "one connection" },
         percentile(&mut all, 0.5),
@@ -341,8 +341,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         if wanted("many") {
-            many_watchers(&program, true).await;
-            many_watchers(&program, false).await;
+            many_watchers(&program, true, 1).await;
+            many_watchers(&program, false, 1).await;
+            many_watchers(&program, true, 10).await;
         }
         if wanted("one-key") {
             one_key(&program).await;

@@ -28,7 +28,7 @@ pub(super) const LEASES: TableDefinition<'static, i64, &'static [u8]> = TableDef
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
 const META_KEY: &str = "meta";
 /// redb's default is a gigabyte.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// A transaction of rows is closed after this many of them, or this many bytes.
 const TRANSACTION_ROWS: usize = 10_000;
 const TRANSACTION_BYTES: usize = 4 * 1024 * 1024;

@@ -83,8 +83,8 @@ impl<R: Runtime> Node<R> {
         let deadline = self.deadline(context);
         let (slot, bytes, mut answer) = self.register(command, context)?;
         let again = if planted!(ProposalSentAgain) { bytes.clone() } else { Bytes::new() };
-        let accepted = self.inner.engine.propose(bytes, deadline);
         let answered = async {
+            let accepted = self.inner.engine.propose(bytes, deadline);
             // The answer can overtake the news that the entry was accepted, so both are awaited.
             let applied = match select(&mut answer, accepted).await {
                 Either::First(applied) => applied,
@@ -93,7 +93,8 @@ impl<R: Runtime> Node<R> {
                 }
                 Either::Second(Ok(_)) if planted!(AnswerBeforeApply) => Ok(self.guess()),
                 Either::Second(Err(_)) if planted!(ProposalSentAgain) => {
-                    match select(&mut answer, self.inner.engine.propose(again, deadline)).await {
+                    let proposed = Box::pin(self.inner.engine.propose(again, deadline));
+                    match select(&mut answer, proposed).await {
                         Either::First(applied) => applied,
                         Either::Second(_) => answer.await,
                     }
@@ -132,7 +133,9 @@ impl<R: Runtime> Node<R> {
         let bytes = envelope::encode(&Envelope { request_id, client: None, command });
         let proposed = async {
             match planted!(DeposedLeaderTicks) {
-                true => self.inner.engine.propose(bytes, R::now()).await.map_err(|_| Error::NotLeader),
+                true => {
+                    Box::pin(self.inner.engine.propose(bytes, R::now())).await.map_err(|_| Error::NotLeader)
+                }
                 false => self.inner.engine.propose_here(bytes).await.map_err(|_| Error::NotLeader),
             }
         };

@@ -89,12 +89,12 @@ impl<R: Runtime> Node<R> {
         if serializable { Ok(self.view()) } else { self.read_barrier(context).await }
     }
 
-    /// Waits until no compacted record is left in this member's memory (C3).
+    /// Waits until no compacted record is left in this member's memory (C3): as long as that takes,
+    /// unless the client set a deadline. Errors: DeadlineExceeded; the compaction itself is done.
     pub(super) async fn wait_removed(&self, context: RequestContext) -> Result<(), Error> {
-        let deadline = self.deadline(context);
         while self.inner.engine.is_removing() {
-            if R::now() >= deadline {
-                return Err(self.timed_out(context));
+            if context.deadline.is_some_and(|deadline| R::now() >= deadline) {
+                return Err(Error::DeadlineExceeded);
             }
             R::sleep(REMOVAL_POLL).await;
         }

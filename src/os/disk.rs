@@ -1,6 +1,7 @@
 //! Files. Each handle of a directory owns one I/O thread, so a write and its sync cost one hop.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
@@ -17,6 +18,9 @@ type Work = Box<dyn FnOnce() + Send>;
 
 /// Operations that may wait for one I/O thread.
 const QUEUE: usize = 1024;
+/// So many zeros are written ahead in an allocated file.
+const ZEROS_BYTES: usize = 1024 * 1024;
+static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
 
 /// One directory.
 #[derive(Clone)]
@@ -101,11 +105,28 @@ struct Opened {
     file: RawFile,
     resized: AtomicBool,
     sync: bool,
+    /// What this handle allocated and nobody has written to yet: zeros, as the file system says.
+    unwritten: Mutex<Range<u64>>,
 }
 
 impl Opened {
     fn new(file: RawFile, sync: bool) -> Self {
-        Opened { file, resized: AtomicBool::new(true), sync }
+        Opened { file, resized: AtomicBool::new(true), sync, unwritten: Mutex::new(0..0) }
+    }
+
+    /// Writes, and once every [`ZEROS_BYTES`] also the zeros that come next. The first write to an
+    /// allocated block changes the file's extents, which every sync would have to write as well.
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let end = offset + data.len() as u64;
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        if unwritten.contains(&end) {
+            let upto = unwritten.end.min(end + ZEROS_BYTES as u64);
+            unwritten.start = upto;
+            self.file.write_all_at(&ZEROS[..usize::try_from(upto - end).unwrap_or(0)], end)?;
+        } else if unwritten.contains(&offset) {
+            *unwritten = 0..0;
+        }
+        self.file.write_all_at(data, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -120,13 +141,17 @@ impl Opened {
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.resized.store(true, Ordering::Release);
         let now = self.file.metadata()?.len();
+        *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = 0..0;
         if length > now {
             let (offset, grow) = (i64::try_from(now), i64::try_from(length - now));
             if let (Ok(offset), Ok(grow)) = (offset, grow) {
                 #[expect(unsafe_code, reason = "a system call on a descriptor that self owns")]
                 let result = unsafe { libc::posix_fallocate(self.file.as_raw_fd(), offset, grow) };
                 match result {
-                    0 => return Ok(()),
+                    0 => {
+                        *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = now..length;
+                        return Ok(());
+                    }
                     libc::EOPNOTSUPP | libc::EINVAL => {}
                     code => return Err(io::Error::from_raw_os_error(code)),
                 }
@@ -171,12 +196,12 @@ impl File for OsFile {
     }
 
     async fn write_at(&self, offset: u64, data: Vec<u8>) -> io::Result<()> {
-        self.run(move |opened| opened.file.write_all_at(&data, offset)).await
+        self.run(move |opened| opened.write(offset, &data)).await
     }
 
     async fn write_sync(&self, offset: u64, data: Vec<u8>) -> io::Result<()> {
         self.run(move |opened| {
-            opened.file.write_all_at(&data, offset)?;
+            opened.write(offset, &data)?;
             opened.sync()
         })
         .await

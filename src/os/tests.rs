@@ -43,6 +43,36 @@ fn files_keep_what_was_written() {
 }
 
 #[test]
+fn zeros_written_ahead_lie_over_nothing() {
+    block_on(async {
+        const LENGTH: usize = 3_000_000;
+        let disk = OsDisk::open(&directory("zeros"), true).expect("open");
+        let file = disk.open("a", OpenMode::Create).await.expect("create");
+        file.write_sync(0, vec![1; 5000]).await.expect("write");
+        file.set_len(LENGTH as u64).await.expect("allocate");
+        let mut model = vec![0; LENGTH];
+        model[..5000].fill(1);
+        // Forward, back over what came before, across a jump, up to the end, and back again.
+        let writes = [(4000, 3000), (7000, 100), (6000, 2), (2_000_000, 10), (1_500_000, 600_000)];
+        for (number, (offset, length)) in
+            writes.into_iter().chain([(LENGTH - 7, 7), (7100, 1), (2_900_000, 50_000)]).enumerate()
+        {
+            let byte = number as u8 + 2;
+            model[offset..offset + length].fill(byte);
+            file.write_sync(offset as u64, vec![byte; length]).await.expect("write");
+            assert!(file.read_at(0, LENGTH + 1).await.expect("read") == model, "after write {number}");
+        }
+        drop(file);
+        let again = disk.open("a", OpenMode::Write).await.expect("open");
+        again.set_len(LENGTH as u64 + 9).await.expect("allocate");
+        again.write_sync(8000, vec![99; 10]).await.expect("write");
+        model[8000..8010].fill(99);
+        model.resize(LENGTH + 9, 0);
+        assert!(again.read_at(0, LENGTH + 9).await.expect("read") == model);
+    });
+}
+
+#[test]
 fn paths_stay_inside_and_locks_exclude() {
     block_on(async {
         let path = directory("locks");

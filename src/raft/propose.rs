@@ -97,7 +97,8 @@ impl<R: Runtime> Inner<R> {
             return Err(Refusal::Stopped);
         }
         let (responder, complete) = ProgressResponder::complete_only();
-        let handed = self.raft.client_write_ff(Proposal(envelope), Some(responder)).await;
+        // In a box: its future is larger than all else that a waiting request keeps.
+        let handed = Box::pin(self.raft.client_write_ff(Proposal(envelope), Some(responder))).await;
         handed.map_err(|_| Refusal::Stopped)?;
         match complete.await {
             Ok(Ok(response)) => Ok(config::position(&response.log_id)),

@@ -17,12 +17,14 @@ mod disk;
 pub mod memory;
 mod net;
 mod observe;
+mod race;
 mod task;
 
 pub use clock::{Instant, WallTime};
 pub use disk::{BlockFile, Disk, File, OpenMode};
 pub use net::{Listener, Net, Stream};
 pub use observe::{LogFingerprint, Observation, Role};
+pub use race::{Either, Select, Timeout, select, timeout};
 pub use task::{AbortOnDrop, Task, TaskError};
 
 use std::fmt::Debug;
@@ -115,43 +117,6 @@ pub trait Runtime:
     /// Ends the node at once and loudly: a broken invariant or a failed sync. In production the
     /// process exits with code 1 after printing `reason`; in simulation the node dies.
     fn crash(reason: &str) -> !;
-}
-
-/// Runs `future` for at most `duration` of the node's own clock. `None` means that time ran out.
-/// The future is polled first, so a result that is ready always wins.
-pub async fn timeout<R: Runtime, F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    let mut sleep = std::pin::pin!(R::sleep(duration));
-    std::future::poll_fn(move |cx| {
-        use std::task::Poll;
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(value));
-        }
-        sleep.as_mut().poll(cx).map(|()| None)
-    })
-    .await
-}
-
-/// Which of two futures finished first; the first one given wins a tie.
-pub enum Either<A, B> {
-    /// The first future finished.
-    First(A),
-    /// The second future finished.
-    Second(B),
-}
-
-/// A biased select over two futures: `a` is polled first, always.
-pub async fn select<A: Future, B: Future>(a: A, b: B) -> Either<A::Output, B::Output> {
-    let mut a = std::pin::pin!(a);
-    let mut b = std::pin::pin!(b);
-    std::future::poll_fn(move |cx| {
-        use std::task::Poll;
-        if let Poll::Ready(value) = a.as_mut().poll(cx) {
-            return Poll::Ready(Either::First(value));
-        }
-        b.as_mut().poll(cx).map(Either::Second)
-    })
-    .await
 }
 
 /// [`Runtime::step_aside`] for one turn.

@@ -63,18 +63,25 @@ impl<R: Runtime> Doors<R> {
         }))
     }
 
-    /// Serves one gRPC request.
-    async fn call_grpc(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    /// Serves one request of either kind: gRPC by its content type, else plain HTTP. The hot services
+    /// are served in place; the future of the others, which is larger, has a box of its own.
+    pub async fn call(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let node = &self.0.node;
+        if !is_grpc(&request) {
+            return Ok(plain_http::answer(node, &request).await.map(Body::new));
+        }
+        match service(request.uri().path()) {
+            "etcdserverpb.KV" => Ok(kv::call(node, request).await.unwrap_or_else(Status::into_http)),
+            "etcdserverpb.Watch" => Ok(watch::call(node, request).unwrap_or_else(Status::into_http)),
+            _ => Box::pin(self.call_generated(request)).await,
+        }
+    }
+
+    /// Serves one request of a service behind tonic's generated code.
+    async fn call_generated(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let path = request.uri().path().to_string();
-        let service = path.trim_start_matches('/').rsplit_once('/').map_or("", |(service, _)| service);
         let services = &self.0;
-        let response = match service {
-            "etcdserverpb.KV" => {
-                return Ok(kv::call(&services.node, request).await.unwrap_or_else(Status::into_http));
-            }
-            "etcdserverpb.Watch" => {
-                return Ok(watch::call(&services.node, request).unwrap_or_else(Status::into_http));
-            }
+        let response = match service(&path) {
             "etcdserverpb.Lease" => services.lease.clone().call(request).await?,
             "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,
@@ -85,17 +92,14 @@ impl<R: Runtime> Doors<R> {
         };
         Ok(response_in_grpc_words(response, &path, max_message_bytes(&services.node)))
     }
+}
 
-    /// Serves one request of either kind: gRPC by its content type, else plain HTTP.
-    pub async fn call(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let is_grpc = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        if is_grpc {
-            self.call_grpc(request).await
-        } else {
-            Ok(plain_http::answer(&self.0.node, &request).await.map(Body::new))
-        }
-    }
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The service that a path names.
+fn service(path: &str) -> &str {
+    path.trim_start_matches('/').rsplit_once('/').map_or("", |(service, _)| service)
 }

@@ -19,50 +19,85 @@ use crate::node::api::RequestContext;
 use crate::runtime::{Instant, Runtime, timeout};
 use crate::types::{Error, RequestOp};
 
+/// What a request asks for, as its path says.
+#[derive(Clone, Copy)]
+enum Method {
+    Range,
+    RangeStream,
+    Put,
+    DeleteRange,
+    Txn,
+    Compact,
+}
+
+/// All that is needed of a request's head, so that the head itself need not live as long as the request.
+struct Asked {
+    method: Method,
+    context: RequestContext,
+    /// The same with the number that the client gave its write.
+    numbered: RequestContext,
+    body: Inbound,
+}
+
+impl Asked {
+    fn of<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Result<Asked, Status> {
+        let (parts, body) = request.into_parts();
+        let method = match parts.uri.path() {
+            "/etcdserverpb.KV/Range" => Method::Range,
+            "/etcdserverpb.KV/RangeStream" => Method::RangeStream,
+            "/etcdserverpb.KV/Put" => Method::Put,
+            "/etcdserverpb.KV/DeleteRange" => Method::DeleteRange,
+            "/etcdserverpb.KV/Txn" => Method::Txn,
+            "/etcdserverpb.KV/Compact" => Method::Compact,
+            other => return Err(unknown_method(other)),
+        };
+        let metadata = MetadataMap::from_headers(parts.headers);
+        let context = context(node, &metadata)?;
+        let numbered = RequestContext { client: client(&metadata).map_err(status)?, ..context };
+        let body = Inbound { body, deadline: context.deadline, max_bytes: max_message_bytes(node) };
+        Ok(Asked { method, context, numbered, body })
+    }
+}
+
 /// Serves one request of the service.
 pub(super) async fn call<R: Runtime>(
     node: &Node<R>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
-    let (parts, body) = request.into_parts();
-    let metadata = MetadataMap::from_headers(parts.headers);
-    let context = context(node, &metadata)?;
-    let numbered = RequestContext { client: client(&metadata).map_err(status)?, ..context };
-    let body = Inbound { body, deadline: context.deadline, max_bytes: max_message_bytes(node) };
-    match parts.uri.path() {
-        "/etcdserverpb.KV/Range" => {
+    let Asked { method, context, numbered, body } = Asked::of(node, request)?;
+    match method {
+        Method::Range => {
             let request = translate::range(body.read::<R, _>().await?).map_err(status)?;
             range::range(node, request, context).await
         }
-        "/etcdserverpb.KV/RangeStream" => {
+        Method::RangeStream => {
             let request = translate::range(body.read::<R, _>().await?).map_err(status)?;
             range::range_stream(node, request, context).await
         }
-        "/etcdserverpb.KV/Put" => {
+        Method::Put => {
             let request = translate::put(body.read::<R, _>().await?).map_err(status)?;
             check_numbered(numbered, request.prev_kv)?;
             let (response, header) = node.put(request, numbered).await.map_err(status)?;
             Ok(answer(&translate::put_response(response_header(&header), &response)))
         }
-        "/etcdserverpb.KV/DeleteRange" => {
+        Method::DeleteRange => {
             let request = translate::delete_range(body.read::<R, _>().await?).map_err(status)?;
             check_numbered(numbered, request.prev_kv)?;
             let (response, header) = node.delete_range(request, numbered).await.map_err(status)?;
             answer_in_pieces(node, encode::delete_range(&header, response))
         }
-        "/etcdserverpb.KV/Txn" => {
+        Method::Txn => {
             let max_ops = node.config().max_txn_ops;
             let request = translate::txn(body.read::<R, _>().await?, max_ops).map_err(status)?;
             check_numbered(numbered, request.success.iter().chain(&request.failure).any(asks_for_records))?;
             let (response, header) = node.txn(request, numbered).await.map_err(status)?;
             answer_in_pieces(node, encode::txn(&header, response))
         }
-        "/etcdserverpb.KV/Compact" => {
+        Method::Compact => {
             let request = translate::compaction(body.read::<R, _>().await?);
             let (_, header) = node.compact(request, context).await.map_err(status)?;
             Ok(answer(&translate::compaction_response(response_header(&header))))
         }
-        other => Err(unknown_method(other)),
     }
 }
 
