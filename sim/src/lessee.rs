@@ -24,11 +24,12 @@ const TTLS_S: [i64; 6] = [1, 2, 2, 3, 4, 6];
 /// How near to its end a lease is kept alive.
 const NEAR_MS: u64 = 150;
 
-/// A client that holds leases until its time is over. `weights` as in [`crate::plan::Plan::leases`].
-pub async fn run_lessee(shared: Shared, node: NodeId, number: u64, weights: [u32; 5]) {
+/// A client that holds leases until its time is over. `weights` as in [`crate::plan::Plan::leases`]; with
+/// `elections` half of the locks are elections.
+pub async fn run_lessee(shared: Shared, node: NodeId, number: u64, weights: [u32; 5], elections: bool) {
     let draws = Draws::new(shared.world.seed(), "lessee", node.0, 0, 0);
     let connection = Connection::new(&shared, node, number as usize);
-    let mut lessee = Lessee { shared, number, sequence: 0, draws, connection, stream: None };
+    let mut lessee = Lessee { shared, number, sequence: 0, draws, connection, elections, stream: None };
     while !lessee.shared.is_over() {
         let pause = 1 + lessee.draws.below(300);
         SimRuntime::sleep(Duration::from_millis(pause)).await;
@@ -53,6 +54,7 @@ pub(crate) struct Lessee {
     pub(crate) sequence: u64,
     pub(crate) draws: Draws,
     pub(crate) connection: Connection,
+    elections: bool,
     stream: Option<KeepAlives>,
 }
 
@@ -110,6 +112,7 @@ impl Lessee {
                 self.operation(Request::LeaseRevoke(pb::LeaseRevokeRequest { id })).await;
                 self.idle(id, 200).await;
             }
+            Some(4) if self.elections && self.draws.coin() => self.campaign(id, ttl_ms).await,
             Some(4) => self.lock(id, ttl_ms).await,
             // Left to expire; some look on.
             _ if self.draws.coin() => self.idle(id, ttl_ms + 1500).await,

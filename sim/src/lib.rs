@@ -8,6 +8,7 @@ compile_error!(
      which replaces the committed flags (or add `--cfg madsim` to it)."
 );
 
+mod candidate;
 pub mod check;
 pub mod cli;
 mod client;
@@ -17,6 +18,7 @@ pub mod fuzz;
 mod lessee;
 mod locker;
 mod nemesis;
+mod observer;
 mod one;
 mod parent;
 mod plan;

@@ -17,7 +17,7 @@ use crate::world::SimRuntime;
 
 const NAMES: [&str; 2] = ["lock/1", "lock/2"];
 /// How long a client stands in the queue.
-const QUEUE_PATIENCE_MS: u64 = 6000;
+pub(crate) const QUEUE_PATIENCE_MS: u64 = 6000;
 
 impl Lessee {
     /// Waits for a lock with lease `id`, and works under it.
@@ -50,7 +50,20 @@ impl Lessee {
         let patience = Duration::from_millis(500 + self.draws.below(QUEUE_PATIENCE_MS));
         let request = LockRequest { name: name.as_bytes().to_vec().into(), lease: id };
         let mut client = LockClient::new(channel);
-        let mut answer = Box::pin(timeout::<SimRuntime, _>(patience, client.lock(with_trace(request, op))));
+        let answer = self.in_queue(op, id, ttl_ms, patience, client.lock(with_trace(request, op))).await?;
+        Some((wanted, answer))
+    }
+
+    /// Waits for the answer of operation `op`, with which lease `id` stands in a queue.
+    pub(crate) async fn in_queue<T>(
+        &mut self,
+        op: OpId,
+        id: i64,
+        ttl_ms: u64,
+        patience: Duration,
+        answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Option<T> {
+        let mut answer = Box::pin(timeout::<SimRuntime, _>(patience, answer));
         // Who does not keep its lease alive may lose its place.
         let stays = self.draws.below(4) != 0;
         let answer = loop {
@@ -65,7 +78,7 @@ impl Lessee {
         let checked = lock(&self.shared.checks).on_return(op, Outcome::Unknown);
         self.shared.judge(checked);
         match answer {
-            Some(Ok(answer)) => Some((wanted, answer.into_inner())),
+            Some(Ok(answer)) => Some(answer.into_inner()),
             Some(Err(_)) => None,
             None => {
                 self.give_up();
@@ -75,7 +88,7 @@ impl Lessee {
     }
 
     /// A write that is carried out only while the lock is held.
-    async fn guarded_write(&mut self, name: &str, key: &[u8], token: i64) {
+    pub(crate) async fn guarded_write(&mut self, name: &str, key: &[u8], token: i64) {
         let (guarded, value) = (format!("guarded/{name}").into_bytes(), token.to_string().into_bytes());
         let put = pb::PutRequest { key: guarded.into(), value: value.into(), ..Default::default() };
         let put = pb::RequestOp { request: Some(pb::request_op::Request::RequestPut(put)) };
@@ -106,7 +119,7 @@ impl Lessee {
         }
     }
 
-    fn next_op(&mut self) -> OpId {
+    pub(crate) fn next_op(&mut self) -> OpId {
         self.sequence += 1;
         self.number << 32 | self.sequence
     }

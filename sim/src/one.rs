@@ -15,6 +15,7 @@ use crate::client::{Connection, Counts, Shared, lock, run_client, send};
 use crate::cluster::Cluster;
 use crate::lessee::run_lessee;
 use crate::nemesis::{Nemesis, heal};
+use crate::observer::run_observer;
 use crate::plan::{self, Plan};
 use crate::retrier::run_retrier;
 use crate::scenario::Scenario;
@@ -54,6 +55,9 @@ pub struct Verdict {
     pub locks: u64,
     #[serde(default)]
     pub retried: u64,
+    /// Elections won, and what observers were told.
+    #[serde(default)]
+    pub elections: [u64; 2],
     pub revision: i64,
 }
 
@@ -96,9 +100,9 @@ pub fn run_plan(
     let (told, members) = (shared.clone(), cluster.clone());
     let ended = world.run(async move { story(&told, &members, scenario, drawn).await });
     cluster.clear();
-    let (revision, leases, locks) = {
+    let (revision, leases, locks, elections) = {
         let checks = lock(&shared.checks);
-        (checks.revision(), checks.leases().counts(), checks.locks().taken())
+        (checks.revision(), checks.leases().counts(), checks.locks().taken(), checks.elections().counts())
     };
     let failure = verdict_of(&shared, ended);
     let counts = *lock(&shared.counts);
@@ -118,6 +122,7 @@ pub fn run_plan(
         unknown: counts.unknown,
         watch_events: counts.events,
         locks,
+        elections,
         retried: counts.retried,
         leases: [leases.granted, leases.kept_alive, leases.revoked, leases.expired],
         revision,
@@ -215,15 +220,17 @@ async fn story(
 }
 
 /// Starts all clients, each on a machine of its own: those that read and write, that watch, that hold
-/// leases, that number their writes.
+/// leases, that number their writes, that observe elections.
 fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
     let world = &shared.world;
     let (rate, workload, leases) = (scenario.rate, plan.workload, plan.leases);
     let lessees = if plan.leases == [0; 5] { 0 } else { scenario.lessees };
     let retriers = if plan.retries { scenario.retriers } else { 0 };
-    let kinds = [scenario.clients, scenario.watchers, lessees, retriers].map(u64::from);
-    let last = [1, 2, 3, 4].map(|upto| kinds[..upto].iter().sum::<u64>());
-    for number in 1..=last[3] {
+    let observers = if plan.elections { scenario.observers } else { 0 };
+    let elections = plan.elections;
+    let kinds = [scenario.clients, scenario.watchers, lessees, retriers, observers].map(u64::from);
+    let last = [1, 2, 3, 4, 5].map(|upto| kinds[..upto].iter().sum::<u64>());
+    for number in 1..=last[4] {
         let node = world.add_node(&format!("c{number}"));
         let told = shared.clone();
         if number <= last[0] {
@@ -231,9 +238,11 @@ fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
         } else if number <= last[1] {
             world.start(node, async move { run_watcher(told, node, number).await });
         } else if number <= last[2] {
-            world.start(node, async move { run_lessee(told, node, number, leases).await });
-        } else {
+            world.start(node, async move { run_lessee(told, node, number, leases, elections).await });
+        } else if number <= last[3] {
             world.start(node, async move { run_retrier(told, node, number).await });
+        } else {
+            world.start(node, async move { run_observer(told, node, number).await });
         }
     }
 }
@@ -354,9 +363,9 @@ fn code_of(checker: &str) -> i32 {
         "stale-read" | "answer" | "revision" | "durability" | "duplicate-apply" | "exactly-once" | "wgl" => {
             HISTORY
         }
-        other if other.starts_with("watch-") || other.starts_with("lease-") || other.starts_with("lock-") => {
-            HISTORY
+        other => {
+            let rules = ["watch-", "lease-", "lock-", "election-"];
+            if rules.iter().any(|rule| other.starts_with(rule)) { HISTORY } else { INVARIANT }
         }
-        _ => INVARIANT,
     }
 }

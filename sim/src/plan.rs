@@ -127,6 +127,9 @@ pub struct Plan {
     /// Whether some clients number their writes and send them again.
     #[serde(default)]
     pub retries: bool,
+    /// Whether some leases stand for elections, and some clients observe them.
+    #[serde(default)]
+    pub elections: bool,
     /// How long messages are on their way.
     #[serde(default)]
     pub weather: Weather,
@@ -178,7 +181,9 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     let leases = draw_leases(scenario, seed);
     let retries =
         scenario.retriers > 0 && (!scenario.swarm || Stream::new(seed, "plan.retries", 0, 0, 0).coin());
-    Plan { without, workload, leases, retries, weather, short_reads_ppm, faults }
+    let elections =
+        scenario.observers > 0 && (!scenario.swarm || Stream::new(seed, "plan.elections", 0, 0, 0).coin());
+    Plan { without, workload, leases, retries, elections, weather, short_reads_ppm, faults }
 }
 
 fn draw_leases(scenario: &Scenario, seed: u64) -> [u32; 5] {

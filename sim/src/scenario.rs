@@ -22,6 +22,9 @@ pub struct Scenario {
     /// Clients that number their writes and send them again when they do not know what became of them.
     #[serde(default)]
     pub retriers: u32,
+    /// Clients that observe elections; without one nobody stands for any.
+    #[serde(default)]
+    pub observers: u32,
     /// Operations a second of each client.
     pub rate: u32,
     /// Length of the phase with faults.

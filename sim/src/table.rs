@@ -19,6 +19,7 @@ pub struct Table {
     watch_events: u64,
     leases: [u64; 4],
     locks: u64,
+    elections: [u64; 2],
     retried: u64,
 }
 
@@ -43,6 +44,9 @@ impl Table {
         self.watch_events += verdict.watch_events;
         self.locks += verdict.locks;
         self.retried += verdict.retried;
+        for (total, count) in self.elections.iter_mut().zip(verdict.elections) {
+            *total += count;
+        }
         for (total, count) in self.leases.iter_mut().zip(verdict.leases) {
             *total += count;
         }
@@ -73,6 +77,10 @@ impl Table {
                 self.locks,
                 self.below_floor()
             );
+        }
+        if self.elections != [0; 2] {
+            let [won, seen] = self.elections;
+            let _ = writeln!(text, "  elections: {won} won, observers were told {seen} times");
         }
         if self.retried > 0 {
             let _ = writeln!(text, "  retries: {} writes answered after a retry", self.retried);

@@ -98,6 +98,14 @@ plants! {
     LeaseWallClock => "lease-wall-clock", "leases", "lease-early|lease-handover|lease-gone";
     /// Who waits for a lock waits for the next in the queue only, which may leave before its turn.
     LockWaitsForOne => "lock-waits-for-one", "leases", "lock-exclusive";
+    /// An observer begins to follow its leader one revision too late.
+    ObserverStartsLate => "observer-starts-late", "leases", "election-observed";
+    /// Who campaigns with a key that stands in the queue already keeps the value it had.
+    CampaignKeepsValue => "campaign-keeps-value", "leases", "election-value|revision|answer";
+    /// Who leads is told from a member's own view, however old.
+    LeaderFromOldView => "leader-from-old-view", "leases", "election-leader|election-observed|lock-exclusive";
+    /// Who resigns deletes its key, also when it won it anew meanwhile.
+    ResignWithoutGuard => "resign-without-guard", "leases", "revision|answer|lease-atomic";
     /// A write that was applied is applied again when its client sends it again.
     RetryAppliedAgain => "retry-applied-again", "retries", "exactly-once";
     /// A member proposes a write again when it does not know what became of it (etcd #14890).

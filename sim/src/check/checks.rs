@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 
 use etched::runtime::Observation;
 use etched_proto::etcdserverpb as pb;
+use etched_proto::mvccpb::KeyValue;
 use etched_testkit::Request;
 
 use super::digest::{EndState, equal};
 use super::pre_vote::{Link, PreVote};
 use super::violation::{Checked, Violation, violation};
 use super::wgl::{self, Operation};
-use super::{Again, Asked, History, Leases, Locks, OpId, Outcome, Raft, Wanted, Watches};
+use super::{
+    Again, Asked, Elections, Followed, History, Leases, Locks, OpId, Outcome, Question, Raft, Wanted, Watches,
+};
 
 /// What the checks must know of a run beforehand.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +36,7 @@ pub struct Checks {
     watches: Watches,
     leases: Leases,
     locks: Locks,
+    elections: Elections,
     /// What nodes' own clocks showed last, in ns.
     clocks: BTreeMap<u32, u64>,
     pre_vote: Option<PreVote>,
@@ -60,6 +64,7 @@ impl Checks {
             watches: Watches::default(),
             leases: Leases::default(),
             locks: Locks::default(),
+            elections: Elections::default(),
             clocks: BTreeMap::new(),
             pre_vote,
             window: config.cross_check.then(Window::default),
@@ -182,8 +187,56 @@ impl Checks {
             window.is_full = true;
         }
         let wanted = self.locks.wanted(op, name, lease);
-        self.history.call_again(op, client, wanted.join(lease), Again::Leaves(wanted.key().to_vec()));
+        self.history.call_again(op, client, wanted.join(lease, b""), Again::Leaves(wanted.key().to_vec()));
         wanted
+    }
+
+    /// A client is about to campaign with `value`, as operation `op`.
+    pub fn on_campaign(&mut self, op: OpId, client: u64, name: &[u8], lease: i64, value: &[u8]) -> Wanted {
+        if let Some(window) = &mut self.window {
+            window.is_full = true;
+        }
+        let wanted = self.locks.wanted(op, name, lease);
+        let again = Again::Campaigns { key: wanted.key().to_vec(), value: value.to_vec(), lease };
+        self.history.call_again(op, client, wanted.join(lease, value), again);
+        wanted
+    }
+
+    /// It won: its key, and the fencing token.
+    pub fn on_elected(&mut self, wanted: &Wanted, key: &[u8], token: i64, value: &[u8]) -> Checked {
+        let checked = self.locks.locked(&self.history, wanted, key, token);
+        self.note(checked)?;
+        let checked = self.elections.won(&self.history, wanted, value);
+        self.note(checked)
+    }
+
+    /// A client is about to ask who leads.
+    pub fn on_leader_asked(&self, name: &[u8]) -> Question {
+        Question::new(&self.history, name)
+    }
+
+    /// It was told: a record and its revision, or that nobody leads.
+    pub fn on_leader(&mut self, question: &Question, answer: Option<(&KeyValue, i64)>) -> Checked {
+        let checked = self.elections.told(&self.history, question, answer);
+        self.note(checked)
+    }
+
+    /// An observer was told who leads, or what the leader says, at `revision`.
+    pub fn on_observed(&mut self, followed: &mut Followed, kv: &KeyValue, revision: i64) -> Checked {
+        let checked = self.elections.observed(&self.history, followed, kv, revision);
+        self.note(checked)
+    }
+
+    /// A leader by the key that was created at `created` proclaimed a value, at a revision; or it was told
+    /// that it does not lead, or that it has resigned.
+    pub fn on_proclaimed(&mut self, key: &[u8], created: i64, value: Option<(&[u8], i64)>) -> Checked {
+        let checked = self.elections.proclaimed(&self.history, key, created, value);
+        self.note(checked)
+    }
+
+    /// The elections.
+    pub fn elections(&self) -> &Elections {
+        &self.elections
     }
 
     /// It holds the lock: its key, and the fencing token.

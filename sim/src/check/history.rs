@@ -208,14 +208,14 @@ impl History {
             violation!("duplicate-apply", "operation {op} was applied at {position:?} after it had ended");
         };
         if call.applied.is_some() {
-            let Some(leave) = call.take_leave() else {
+            let Some(next) = call.take_next() else {
                 violation!(
                     "duplicate-apply",
                     "operation {op} was applied again at {position:?} as {request_id:?}"
                 );
             };
             // What it comes to nobody is told.
-            let _ = self.model.apply(&leave);
+            let _ = self.model.apply(&next);
             return Ok(());
         }
         if let Again::Numbered(client, sequence) = call.again

@@ -3,6 +3,7 @@
 mod checks;
 pub mod digest;
 pub mod disk_log;
+mod election;
 mod history;
 mod lease;
 mod lock;
@@ -15,6 +16,7 @@ pub mod wgl;
 
 pub use checks::{CheckConfig, Checks};
 pub use disk_log::DiskLog;
+pub use election::{Elections, Followed, Question};
 pub use history::{Again, History, LeaseChange, OpId, Outcome};
 pub use lease::{Asked, LeaseCounts, Leases};
 pub use lock::{Locks, Wanted, created_at};

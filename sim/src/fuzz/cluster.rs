@@ -25,16 +25,21 @@ pub fn run(data: &[u8]) {
 fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
     let seed = u64::from(input.byte());
     let switches = input.byte();
+    // Five fates of leases, numbered writes, elections.
+    let coordination = input.byte();
+    let bit = |at: u32| u32::from(coordination >> at & 1);
+    let leases = [0, 1, 2, 3, 4].map(bit);
     let scenario = Scenario {
         about: "the fuzzer's own".to_string(),
         nodes: NODES,
         clients: 3,
         watchers: u32::from(switches & 1),
-        lessees: 0,
-        retriers: 0,
+        lessees: 2,
+        retriers: 1,
+        observers: 1,
         rate: 20,
         duration_ms: 3000 + u64::from(switches >> 6) * 500,
-        liveness_ms: 30_000,
+        liveness_ms: 40_000,
         swarm: false,
         buggify: switches & 2 != 0,
         snapshot_count: if switches & 4 != 0 { 10 } else { 1000 },
@@ -54,7 +59,8 @@ fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
         let for_ms = 50 + u64::from(input.byte()) * 12;
         faults.push(TimedFault { at_ms, for_ms, fault: fault(kind, input) });
     }
-    (scenario, seed, Plan { workload, faults, ..Plan::default() })
+    let (retries, elections) = (bit(5) == 1, bit(6) == 1);
+    (scenario, seed, Plan { workload, leases, retries, elections, faults, ..Plan::default() })
 }
 
 fn fault(kind: u8, input: &mut Input<'_>) -> Fault {
@@ -82,9 +88,12 @@ fn fault(kind: u8, input: &mut Input<'_>) -> Fault {
     }
 }
 
-/// A calm run, and one of each kind of fault.
+/// A calm run, and one of each kind of fault, every other with leases, retries and elections.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let calm = vec![1, 1, 1, 1, 1, 1];
-    let one = |kind: u8| [&[kind, 7, 1, 1, 1, 1, kind, 150, 90, 0, 40][..], &[kind, 60, 50, 1, 2]].concat();
+    let calm = vec![1, 1, 0x7f, 1, 1, 1, 1];
+    let one = |kind: u8| {
+        let coordination = if kind.is_multiple_of(2) { 0 } else { 0x7f };
+        [&[kind, 7, coordination, 1, 1, 1, 1, kind, 150, 90, 0, 40][..], &[kind, 60, 50, 1, 2]].concat()
+    };
     std::iter::once(calm).chain((0..11).map(one)).collect()
 }

@@ -109,7 +109,10 @@ impl DiskNode {
     }
 
     /// Begins an operation: counts it, and fails it if the disk is cut or its owner is dead.
-    fn begin(&self, inner: &Arc<Inner>, what: &str, path: &str) -> io::Result<()> {
+    fn begin(&self, inner: &Arc<Inner>, owner: Option<Place>, what: &str, path: &str) -> io::Result<()> {
+        if owner.is_some_and(|owner| !inner.is_alive(owner)) {
+            return Err(io::Error::other("the program that opened it is over"));
+        }
         let place = inner.acting(self.node);
         let mut medium = self.medium();
         medium.operations += 1;

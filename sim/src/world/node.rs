@@ -101,6 +101,11 @@ impl Inner {
         Place { node, incarnation: self.nodes()[node as usize].incarnation }
     }
 
+    /// The incarnation of `node` that is running this, if it is one.
+    pub(super) fn opener(&self, node: u32) -> Option<Place> {
+        Some(place()).filter(|here| here.node == node)
+    }
+
     fn spawn_at(self: &Arc<Self>, place: Place, future: BoxFuture<'static, ()>) -> AbortOnDrop {
         let (life, handle) = {
             let mut nodes = self.nodes();

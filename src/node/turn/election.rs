@@ -45,6 +45,9 @@ impl<R: Runtime> Node<R> {
     /// Election.Resign: does nothing for one who does not lead any more.
     pub async fn resign(&self, leading: Leading, context: RequestContext) -> Result<Header, Error> {
         let delete = DeleteRangeRequest { range: KeyRange::single(leading.key.clone()), prev_kv: false };
+        if planted!(ResignWithoutGuard) {
+            return Ok(self.delete_range(delete, context).await?.1);
+        }
         let (_, header) = self.as_leader(&leading, RequestOp::DeleteRange(delete), context).await?;
         Ok(header)
     }
@@ -80,6 +83,7 @@ impl<R: Runtime> Node<R> {
             limit: 1,
             sort_order: SortOrder::Ascend,
             sort_target: SortTarget::Create,
+            serializable: planted!(LeaderFromOldView),
             ..RangeRequest::newest(below(name))
         };
         let (response, header) = self.range(oldest, context).await?;
@@ -116,7 +120,7 @@ impl<R: Runtime> Observed<R> {
         }
         loop {
             let (leader, header) = self.node.oldest(&self.name, self.context).await?;
-            let from = header.revision + 1;
+            let from = header.revision + 1 + i64::from(planted!(ObserverStartsLate));
             if let Some(leader) = leader {
                 let key = KeyRange::single(Bytes::copy_from_slice(leader.key()));
                 let events = Events::of(&self.node, key, from);

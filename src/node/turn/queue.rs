@@ -80,7 +80,7 @@ impl<R: Runtime> Node<R> {
         let Some(ResponseOp::Range(_, range)) = response.responses.first() else { return Ok(turn) };
         let Some(present) = range.kvs.first() else { return Ok(turn) };
         let turn = Turn { revision: present.fields().create_revision, ..turn };
-        if wish.replaces_value && present.value() != wish.value {
+        if wish.replaces_value && present.value() != wish.value && !planted!(CampaignKeepsValue) {
             let leading = Leading { key: turn.key.clone(), revision: turn.revision, lease: turn.lease };
             self.proclaim(leading, wish.value.clone(), context).await?;
         }

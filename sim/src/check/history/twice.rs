@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use etched::types::RequestId;
-use etched_proto::etcdserverpb as pb;
+use etched_proto::{etcdserverpb as pb, mvccpb};
 use etched_testkit::{Failure, Request, Response};
 use tonic::Code;
 
@@ -21,6 +21,15 @@ pub enum Again {
     Numbered(u64, u64),
     /// It puts this key, and may delete it again.
     Leaves(Vec<u8>),
+    /// The same, but a key of its lease that is there already gets its value first.
+    Campaigns {
+        /// The key.
+        key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+        /// Its lease.
+        lease: i64,
+    },
 }
 
 /// The last write of each client that numbers them.
@@ -52,29 +61,50 @@ fn too_old() -> Failure {
 }
 
 impl Call {
-    /// The second entry of a wait for a lock: the key that it put, or found, is deleted if it is
-    /// still the same. There is none without such a key, and no third.
-    pub(super) fn take_leave(&mut self) -> Option<Request> {
-        let Again::Leaves(key) = std::mem::replace(&mut self.again, Again::Never) else { return None };
+    /// The next entry of a wait for a turn. The key that it put, or found, is deleted if it is still
+    /// the same; before that, a campaign gives its value to a key that it found with another one. There
+    /// is none without such a key, and no other.
+    pub(super) fn take_next(&mut self) -> Option<Request> {
         let joined = self.applied.as_ref()?.answer.as_ref().ok()?;
         let created = created_by(joined)?;
-        let compare = created_at(&key, created);
-        let delete = pb::DeleteRangeRequest { key: key.into(), ..Default::default() };
-        let delete = pb::RequestOp { request: Some(pb::request_op::Request::RequestDeleteRange(delete)) };
-        let (compare, success) = (vec![compare], vec![delete]);
+        let (key, op) = match std::mem::replace(&mut self.again, Again::Never) {
+            Again::Campaigns { key, value, lease }
+                if found_value(joined).is_some_and(|found| found != value) =>
+            {
+                self.again = Again::Leaves(key.clone());
+                let (name, value) = (key.clone().into(), value.into());
+                let put = pb::PutRequest { key: name, value, lease, ..Default::default() };
+                (key, pb::request_op::Request::RequestPut(put))
+            }
+            Again::Leaves(key) | Again::Campaigns { key, .. } => {
+                let delete = pb::DeleteRangeRequest { key: key.clone().into(), ..Default::default() };
+                (key, pb::request_op::Request::RequestDeleteRange(delete))
+            }
+            Again::Never | Again::Numbered(..) => return None,
+        };
+        let (compare, success) = (vec![created_at(&key, created)], vec![pb::RequestOp { request: Some(op) }]);
         Some(Request::Txn(pb::TxnRequest { compare, success, failure: Vec::new() }))
     }
 }
 
+/// The record that who joined a queue found there already.
+fn found(joined: &Response) -> Option<&mvccpb::KeyValue> {
+    let Response::Txn(txn) = joined else { return None };
+    match txn.responses.first()?.response.as_ref()? {
+        pb::response_op::Response::ResponseRange(range) => range.kvs.first(),
+        _ => None,
+    }
+}
+
+fn found_value(joined: &Response) -> Option<&[u8]> {
+    found(joined).map(|kv| kv.value.as_ref())
+}
+
 /// The create revision of the key that a wait for a lock stands for.
 fn created_by(joined: &Response) -> Option<i64> {
-    let Response::Txn(txn) = joined else { return None };
-    if txn.succeeded {
-        return Some(joined.revision());
-    }
-    match txn.responses.first()?.response.as_ref()? {
-        pb::response_op::Response::ResponseRange(range) => Some(range.kvs.first()?.create_revision),
-        _ => None,
+    match joined {
+        Response::Txn(txn) if txn.succeeded => Some(joined.revision()),
+        _ => found(joined).map(|kv| kv.create_revision),
     }
 }
 

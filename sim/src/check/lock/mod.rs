@@ -64,14 +64,20 @@ impl Locks {
 }
 
 impl Wanted {
+    /// The operation.
+    pub fn op(&self) -> OpId {
+        self.op
+    }
+
     /// The key that stands in the queue.
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
     /// What joins the queue: an own key that is there already keeps its place.
-    pub fn join(&self, lease: i64) -> Request {
-        let put = pb::PutRequest { key: self.key.clone().into(), lease, ..Default::default() };
+    pub fn join(&self, lease: i64, value: &[u8]) -> Request {
+        let (key, value) = (self.key.clone().into(), value.to_vec().into());
+        let put = pb::PutRequest { key, value, lease, ..Default::default() };
         let get = pb::RangeRequest { key: self.key.clone().into(), ..Default::default() };
         Request::Txn(pb::TxnRequest {
             compare: vec![created_at(&self.key, 0)],

@@ -31,7 +31,7 @@ impl Script {
                 .unwrap();
         }
         for (op, wanted, lease) in [(3, script.first.clone(), 7), (4, script.second.clone(), 8)] {
-            script.apply(op, wanted.join(lease), Again::Leaves(wanted.key().to_vec())).unwrap();
+            script.apply(op, wanted.join(lease, b""), Again::Leaves(wanted.key().to_vec())).unwrap();
             script.history.returned(op, Outcome::Unknown).unwrap();
         }
         script

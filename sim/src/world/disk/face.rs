@@ -6,6 +6,7 @@ use std::sync::Arc;
 use etched::runtime::{BlockFile, Disk, File, OpenMode};
 
 use super::{DiskNode, NameChange, SyncEvent};
+use crate::world::node::Place;
 use crate::world::runtime::charge;
 use crate::world::{Inner, NodeId};
 
@@ -14,6 +15,7 @@ use crate::world::{Inner, NodeId};
 pub struct SimDisk {
     inner: Arc<Inner>,
     disk: Arc<DiskNode>,
+    owner: Option<Place>,
     prefix: String,
 }
 
@@ -28,13 +30,17 @@ pub struct SimBlockFile(Opened);
 struct Opened {
     inner: Arc<Inner>,
     disk: Arc<DiskNode>,
+    /// Who opened it, if a node did: it does nothing any more once that incarnation is over, whoever
+    /// still holds it.
+    owner: Option<Place>,
     id: usize,
     path: Arc<str>,
 }
 
 impl SimDisk {
     pub(in crate::world) fn root(inner: Arc<Inner>, disk: Arc<DiskNode>) -> Self {
-        SimDisk { inner, disk, prefix: String::new() }
+        let owner = inner.opener(disk.node);
+        SimDisk { inner, disk, owner, prefix: String::new() }
     }
 
     fn path(&self, path: &str) -> io::Result<String> {
@@ -54,7 +60,7 @@ impl SimDisk {
     async fn step(&self, what: &str, path: &str) -> io::Result<()> {
         let (ns, failed) = self.disk.delay(false);
         self.inner.sleep_true(ns).await;
-        self.disk.begin(&self.inner, what, path)?;
+        self.disk.begin(&self.inner, self.owner, what, path)?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -73,7 +79,8 @@ impl SimDisk {
                 id
             }
         };
-        Ok(Opened { inner: self.inner.clone(), disk: self.disk.clone(), id, path: path.into() })
+        let (inner, disk) = (self.inner.clone(), self.disk.clone());
+        Ok(Opened { inner, disk, owner: self.owner, id, path: path.into() })
     }
 }
 
@@ -81,14 +88,14 @@ impl Opened {
     async fn step(&self, what: &str, sync: bool) -> io::Result<()> {
         let (ns, failed) = self.disk.delay(sync);
         self.inner.sleep_true(ns).await;
-        self.disk.begin(&self.inner, what, &self.path)?;
+        self.disk.begin(&self.inner, self.owner, what, &self.path)?;
         failed.map_or(Ok(()), Err)
     }
 
     fn step_now(&self, what: &str, sync: bool) -> io::Result<()> {
         let (ns, failed) = self.disk.delay(sync);
         charge(ns);
-        self.disk.begin(&self.inner, what, &self.path)?;
+        self.disk.begin(&self.inner, self.owner, what, &self.path)?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -215,7 +222,7 @@ impl Disk for SimDisk {
 
     fn block_file(&self, path: &str, mode: OpenMode) -> io::Result<SimBlockFile> {
         let path = self.path(path)?;
-        self.disk.begin(&self.inner, "open", &path)?;
+        self.disk.begin(&self.inner, self.owner, "open", &path)?;
         self.open_now(&path, mode).map(SimBlockFile)
     }
 
@@ -263,7 +270,8 @@ impl Disk for SimDisk {
 
     fn subdirectory(&self, path: &str) -> SimDisk {
         let prefix = self.path(path).expect("folders of the product have plain names");
-        SimDisk { inner: self.inner.clone(), disk: self.disk.clone(), prefix }
+        let (inner, disk) = (self.inner.clone(), self.disk.clone());
+        SimDisk { inner, disk, owner: self.owner, prefix }
     }
 
     async fn lock(&self, path: &str) -> io::Result<()> {
