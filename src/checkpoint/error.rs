@@ -49,9 +49,16 @@ impl CheckpointError {
         CheckpointError::Database(error.into())
     }
 
-    /// Whether the medium failed, which says nothing about what lies on it.
+    /// Whether the medium failed, which says nothing about what lies on it. A file that is too short or
+    /// does not begin like a database was read well.
     pub fn is_medium(&self) -> bool {
-        matches!(self, CheckpointError::Io { .. } | CheckpointError::Database(redb::Error::Io(_)))
+        match self {
+            CheckpointError::Io { .. } => true,
+            CheckpointError::Database(redb::Error::Io(error)) => {
+                !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+            }
+            _ => false,
+        }
     }
 
     /// Whether a newer build wrote the checkpoint, rather than something damaging it.

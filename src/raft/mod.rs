@@ -24,6 +24,7 @@ mod rounds;
 mod runtime;
 mod snapshot;
 mod status;
+mod waiting;
 
 pub use background::Removal;
 pub use engine::{Engine, EngineConfig, EngineError};

@@ -18,6 +18,7 @@ use openraft::{AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use super::config::{self, RaftVote, TypeConfig};
 use super::peer::{LinkError, Peers};
 use super::snapshot::{Snapshot, SnapshotData};
+use super::waiting::Waiting;
 use crate::codec::meta::Meta;
 use crate::codec::peer::{Purpose, Reply, Request};
 use crate::codec::snapshot;
@@ -193,9 +194,12 @@ impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for Client<R> {
         let patience = option.hard_ttl().max(self.append_patience);
         Box::pin(async move {
             let link = self.peers.link(self.target, self.purpose).map_err(link_error)?;
+            let waiting = Waiting::new();
+            let sent = waiting.clone();
             let replies = input.map(move |rpc| {
                 let previous = rpc.prev_log_id;
                 let last = rpc.entries.last().map(|entry| entry.log_id).or(previous);
+                sent.sent(last);
                 let receiver = link.submit(append_request(rpc));
                 async move {
                     let reply = super::peer::within::<R>(receiver, patience).await.map_err(link_error)?;
@@ -210,12 +214,18 @@ impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for Client<R> {
             });
             // The first failure ends the stream: what was sent behind it will be sent again.
             let replies = Box::pin(replies.buffered(PIPELINE));
-            let stream = futures_util::stream::unfold(Some(replies), |state| async move {
-                let mut replies = state?;
-                let item: Result<(StreamAppendResult<TypeConfig<R>>, bool), RpcError<R>> =
-                    replies.next().await?;
-                let goes_on = matches!(&item, Ok((Ok(_), false)));
-                Some((item.map(|(result, _)| result), goes_on.then_some(replies)))
+            let stream = futures_util::stream::unfold(Some((replies, waiting)), |state| async move {
+                let (mut replies, waiting) = state?;
+                loop {
+                    let item: Result<(StreamAppendResult<TypeConfig<R>>, bool), RpcError<R>> =
+                        replies.next().await?;
+                    let upto = item.as_ref().ok().and_then(|(result, _)| result.as_ref().ok());
+                    if waiting.answered(upto) && !planted!(AnswerCoversLaterAppends) {
+                        continue;
+                    }
+                    let goes_on = matches!(&item, Ok((Ok(_), false)));
+                    return Some((item.map(|(result, _)| result), goes_on.then_some((replies, waiting))));
+                }
             });
             Ok(Box::pin(stream) as BoxStream<'s, _>)
         })
