@@ -227,7 +227,7 @@ fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
     let lessees = if plan.leases == [0; 5] { 0 } else { scenario.lessees };
     let retriers = if plan.retries { scenario.retriers } else { 0 };
     let observers = if plan.elections { scenario.observers } else { 0 };
-    let elections = plan.elections;
+    let (elections, hasty) = (plan.elections, scenario.hasty_watchers);
     let kinds = [scenario.clients, scenario.watchers, lessees, retriers, observers].map(u64::from);
     let last = [1, 2, 3, 4, 5].map(|upto| kinds[..upto].iter().sum::<u64>());
     for number in 1..=last[4] {
@@ -236,7 +236,7 @@ fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
         if number <= last[0] {
             world.start(node, async move { run_client(told, node, number, rate, workload).await });
         } else if number <= last[1] {
-            world.start(node, async move { run_watcher(told, node, number).await });
+            world.start(node, async move { run_watcher(told, node, number, hasty).await });
         } else if number <= last[2] {
             world.start(node, async move { run_lessee(told, node, number, leases, elections).await });
         } else if number <= last[3] {

@@ -16,6 +16,9 @@ pub struct Scenario {
     pub clients: u32,
     /// Clients that watch.
     pub watchers: u32,
+    /// Whether some watchers ask for progress and cancel in one breath, while events come.
+    #[serde(default)]
+    pub hasty_watchers: bool,
     /// Clients that hold leases.
     #[serde(default)]
     pub lessees: u32,

@@ -96,10 +96,12 @@ struct Habits {
     stalls: bool,
     cancels: bool,
     errs: bool,
+    /// Asks for progress and cancels in one breath, while events come.
+    hasty: bool,
 }
 
-/// A client that watches until its time is over.
-pub async fn run_watcher(shared: Shared, node: NodeId, number: u64) {
+/// A client that watches until its time is over; some of its streams are `hasty`, if it is.
+pub async fn run_watcher(shared: Shared, node: NodeId, number: u64, hasty: bool) {
     let mut draws = Draws::new(shared.world.seed(), "watcher", node.0, 0, 0);
     let mut wishes: Vec<Wish> = (0..1 + draws.below(4) as usize).map(|n| Wish::draw(&mut draws, n)).collect();
     let mut member = number as usize;
@@ -111,8 +113,9 @@ pub async fn run_watcher(shared: Shared, node: NodeId, number: u64) {
             stalls: draws.below(3) == 0,
             cancels: draws.below(5) == 0,
             errs: draws.below(4) == 0,
+            hasty,
         };
-        let window = if habits.stalls { SMALL_WINDOW_BYTES } else { WINDOW_BYTES };
+        let window = if habits.stalls || habits.hasty { SMALL_WINDOW_BYTES } else { WINDOW_BYTES };
         let at = shared.members[member % shared.members.len()];
         member += 1;
         let Some(channel) = dial(&shared, node, at, window).await else { continue };
@@ -273,6 +276,15 @@ async fn follow(
         }
         if response.canceled {
             ids.remove(&response.watch_id);
+        }
+        if habits.hasty && draws.below(10) == 0 {
+            // Events pile up meanwhile.
+            SimRuntime::sleep(Duration::from_millis(20 + draws.below(600))).await;
+            open.ask_for_progress();
+            let gone = ids.keys().nth(draws.below(4) as usize).copied();
+            if let Some(id) = gone.filter(|id| open.cancel(*id)) {
+                ids.remove(&id);
+            }
         }
         if habits.stalls && draws.below(12) == 0 {
             SimRuntime::sleep(Duration::from_millis(500 + draws.below(4500))).await;

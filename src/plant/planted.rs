@@ -74,7 +74,7 @@ plants! {
     /// A snapshot jumps over what watchers still need (etcd #8411, #8427, #9281).
     SnapshotForgetsWatchers => "snapshot-forgets-watchers", "everything", "watch-reliable|watch-resumable|watch-bookmarkable|watch-progress";
     /// A cancel drops events that progress queued behind them speaks of.
-    CancelDropsWhatProgressSpeaksOf => "cancel-drops-what-progress-speaks-of", "everything", "watch-bookmarkable";
+    CancelDropsWhatProgressSpeaksOf => "cancel-drops-what-progress-speaks-of", "watchers", "watch-bookmarkable";
     /// The refusal of one watch names watch 0, which its client then takes for closed (etcd #14562).
     RefusalNamesWatchZero => "refusal-names-watch-zero", "calm", "watch-cancel";
     /// Who led once goes on moving the lease clock, and nobody looks at the term (etcd #15247, #12528).

@@ -34,6 +34,7 @@ fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
         nodes: NODES,
         clients: 3,
         watchers: u32::from(switches & 1),
+        hasty_watchers: switches & 1 != 0,
         lessees: 2,
         retriers: 1,
         observers: 1,
