@@ -10,12 +10,13 @@ use crate::runtime::channel::{mpsc, oneshot as our_oneshot, watch as our_watch};
 /// Names the channel family.
 pub struct Channels;
 
-/// Sending half of a queue.
-pub struct QueueSender<T>(mpsc::Sender<T>);
+/// Sending half of a queue. Messages lie in boxes: openraft's are half a kilobyte, and every future that
+/// may send one would have room for it twice over, and be moved with it at each call.
+pub struct QueueSender<T>(mpsc::Sender<Box<T>>);
 /// Receiving half of a queue.
-pub struct QueueReceiver<T>(mpsc::Receiver<T>);
+pub struct QueueReceiver<T>(mpsc::Receiver<Box<T>>);
 /// A sender that does not keep the queue open.
-pub struct QueueWeakSender<T>(mpsc::WeakSender<T>);
+pub struct QueueWeakSender<T>(mpsc::WeakSender<Box<T>>);
 
 impl<T> Clone for QueueSender<T> {
     fn clone(&self) -> Self {
@@ -41,8 +42,9 @@ impl Mpsc for Channels {
 }
 
 impl<T: OptionalSend> MpscSender<Channels, T> for QueueSender<T> {
-    async fn send(&self, message: T) -> Result<(), SendError<T>> {
-        self.0.send(message).await.map_err(|error| SendError(error.0))
+    fn send(&self, message: T) -> impl Future<Output = Result<(), SendError<T>>> + OptionalSend {
+        let message = Box::new(message);
+        async move { self.0.send(message).await.map_err(|error| SendError(*error.0)) }
     }
 
     fn downgrade(&self) -> QueueWeakSender<T> {
@@ -51,12 +53,12 @@ impl<T: OptionalSend> MpscSender<Channels, T> for QueueSender<T> {
 }
 
 impl<T: OptionalSend> MpscReceiver<T> for QueueReceiver<T> {
-    fn recv(&mut self) -> impl Future<Output = Option<T>> + OptionalSend {
-        self.0.recv()
+    async fn recv(&mut self) -> Option<T> {
+        self.0.recv().await.map(|message| *message)
     }
 
     fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        self.0.try_recv().map_err(|error| match error {
+        self.0.try_recv().map(|message| *message).map_err(|error| match error {
             mpsc::error::TryRecvError::Empty => TryRecvError::Empty,
             mpsc::error::TryRecvError::Disconnected => TryRecvError::Disconnected,
         })

@@ -33,9 +33,8 @@ enum Method {
 /// All that is needed of a request's head, so that the head itself need not live as long as the request.
 struct Asked {
     method: Method,
+    /// With the number that the client gave its write, if it numbers them.
     context: RequestContext,
-    /// The same with the number that the client gave its write.
-    numbered: RequestContext,
     body: Inbound,
 }
 
@@ -52,10 +51,10 @@ impl Asked {
             other => return Err(unknown_method(other)),
         };
         let metadata = MetadataMap::from_headers(parts.headers);
-        let context = context(node, &metadata)?;
-        let numbered = RequestContext { client: client(&metadata).map_err(status)?, ..context };
+        let context =
+            RequestContext { client: client(&metadata).map_err(status)?, ..context(node, &metadata)? };
         let body = Inbound { body, deadline: context.deadline, max_bytes: max_message_bytes(node) };
-        Ok(Asked { method, context, numbered, body })
+        Ok(Asked { method, context, body })
     }
 }
 
@@ -64,7 +63,7 @@ pub(super) async fn call<R: Runtime>(
     node: &Node<R>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
-    let Asked { method, context, numbered, body } = Asked::of(node, request)?;
+    let Asked { method, context, body } = Asked::of(node, request)?;
     match method {
         Method::Range => {
             let request = translate::range(body.read::<R, _>().await?).map_err(status)?;
@@ -76,26 +75,27 @@ pub(super) async fn call<R: Runtime>(
         }
         Method::Put => {
             let request = translate::put(body.read::<R, _>().await?).map_err(status)?;
-            check_numbered(numbered, request.prev_kv)?;
-            let (response, header) = node.put(request, numbered).await.map_err(status)?;
+            check_numbered(context, request.prev_kv)?;
+            let (response, header) = node.put(request, context).await.map_err(status)?;
             Ok(answer(&translate::put_response(response_header(&header), &response)))
         }
         Method::DeleteRange => {
             let request = translate::delete_range(body.read::<R, _>().await?).map_err(status)?;
-            check_numbered(numbered, request.prev_kv)?;
-            let (response, header) = node.delete_range(request, numbered).await.map_err(status)?;
+            check_numbered(context, request.prev_kv)?;
+            let (response, header) = node.delete_range(request, context).await.map_err(status)?;
             answer_in_pieces(node, encode::delete_range(&header, response))
         }
         Method::Txn => {
             let max_ops = node.config().max_txn_ops;
             let request = translate::txn(body.read::<R, _>().await?, max_ops).map_err(status)?;
-            check_numbered(numbered, request.success.iter().chain(&request.failure).any(asks_for_records))?;
-            let (response, header) = node.txn(request, numbered).await.map_err(status)?;
+            check_numbered(context, request.success.iter().chain(&request.failure).any(asks_for_records))?;
+            let (response, header) = node.txn(request, context).await.map_err(status)?;
             answer_in_pieces(node, encode::txn(&header, response))
         }
         Method::Compact => {
             let request = translate::compaction(body.read::<R, _>().await?);
-            let (_, header) = node.compact(request, context).await.map_err(status)?;
+            let (_, header) =
+                node.compact(request, RequestContext { client: None, ..context }).await.map_err(status)?;
             Ok(answer(&translate::compaction_response(response_header(&header))))
         }
     }

@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
 fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
     let seed = u64::from(input.byte());
     let switches = input.byte();
-    // Five fates of leases, numbered writes, elections.
+    // Five fates of leases, numbered writes, elections, watchers in a hurry.
     let coordination = input.byte();
     let bit = |at: u32| u32::from(coordination >> at & 1);
     let leases = [0, 1, 2, 3, 4].map(bit);
@@ -34,7 +34,7 @@ fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
         nodes: NODES,
         clients: 3,
         watchers: u32::from(switches & 1),
-        hasty_watchers: switches & 1 != 0,
+        hasty_watchers: bit(7) == 1,
         lessees: 2,
         retriers: 1,
         observers: 1,
@@ -89,11 +89,11 @@ fn fault(kind: u8, input: &mut Input<'_>) -> Fault {
     }
 }
 
-/// A calm run, and one of each kind of fault, every other with leases, retries and elections.
+/// A calm run, and one of each kind of fault, every other with all of coordination.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let calm = vec![1, 1, 0x7f, 1, 1, 1, 1];
+    let calm = vec![1, 1, 0xff, 1, 1, 1, 1];
     let one = |kind: u8| {
-        let coordination = if kind.is_multiple_of(2) { 0 } else { 0x7f };
+        let coordination = if kind.is_multiple_of(2) { 0 } else { 0xff };
         [&[kind, 7, coordination, 1, 1, 1, 1, kind, 150, 90, 0, 40][..], &[kind, 60, 50, 1, 2]].concat()
     };
     std::iter::once(calm).chain((0..11).map(one)).collect()

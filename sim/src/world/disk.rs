@@ -4,6 +4,8 @@
 mod content;
 mod control;
 mod face;
+#[cfg(test)]
+mod tests;
 
 pub use control::{DiskControl, DiskFaults};
 pub use face::{SimBlockFile, SimDisk, SimFile};
@@ -110,9 +112,7 @@ impl DiskNode {
 
     /// Begins an operation: counts it, and fails it if the disk is cut or its owner is dead.
     fn begin(&self, inner: &Arc<Inner>, owner: Option<Place>, what: &str, path: &str) -> io::Result<()> {
-        if owner.is_some_and(|owner| !inner.is_alive(owner)) {
-            return Err(io::Error::other("the program that opened it is over"));
-        }
+        Self::owned(inner, owner)?;
         let place = inner.acting(self.node);
         let mut medium = self.medium();
         medium.operations += 1;
@@ -128,8 +128,18 @@ impl DiskNode {
         Ok(())
     }
 
-    /// The delay of an operation and whether it fails.
-    fn delay(&self, sync: bool) -> (u64, Option<io::Error>) {
+    /// Fails if the program that opened the file is over.
+    fn owned(inner: &Inner, owner: Option<Place>) -> io::Result<()> {
+        if owner.is_some_and(|owner| !inner.is_alive(owner)) {
+            return Err(io::Error::other("the program that opened it is over"));
+        }
+        Ok(())
+    }
+
+    /// The delay of an operation and whether it fails. Nothing is drawn for a program that is over: what
+    /// a next incarnation meets does not depend on handles that nobody has let go of.
+    fn delay(&self, inner: &Inner, owner: Option<Place>, sync: bool) -> io::Result<(u64, Option<io::Error>)> {
+        Self::owned(inner, owner)?;
         let mut medium = self.medium();
         let medium = &mut *medium;
         let latency = if sync { medium.faults.sync } else { medium.faults.operation };
@@ -139,7 +149,7 @@ impl DiskNode {
         }
         let ppm = if sync { medium.faults.sync_error_ppm } else { medium.faults.error_ppm };
         let failed = medium.errors.chance_ppm(ppm);
-        (ns, failed.then(|| io::Error::other("simulated I/O error")))
+        Ok((ns, failed.then(|| io::Error::other("simulated I/O error"))))
     }
 }
 

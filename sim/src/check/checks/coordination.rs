@@ -10,23 +10,23 @@ use super::Checks;
 impl Checks {
     /// A client is about to wait for a lock, as operation `op`.
     pub fn on_lock(&mut self, op: OpId, client: u64, name: &[u8], lease: i64) -> Wanted {
-        if let Some(window) = &mut self.window {
-            window.is_full = true;
-        }
-        let wanted = self.locks.wanted(op, name, lease);
+        let wanted = self.waits(op, name, lease);
         self.history.call_again(op, client, wanted.join(lease, b""), Again::Leaves(wanted.key().to_vec()));
         wanted
     }
 
     /// A client is about to campaign with `value`, as operation `op`.
     pub fn on_campaign(&mut self, op: OpId, client: u64, name: &[u8], lease: i64, value: &[u8]) -> Wanted {
-        if let Some(window) = &mut self.window {
-            window.is_full = true;
-        }
-        let wanted = self.locks.wanted(op, name, lease);
+        let wanted = self.waits(op, name, lease);
         let again = Again::Campaigns { key: wanted.key().to_vec(), value: value.to_vec(), lease };
         self.history.call_again(op, client, wanted.join(lease, value), again);
         wanted
+    }
+
+    fn waits(&mut self, op: OpId, name: &[u8], lease: i64) -> Wanted {
+        // The search knows nothing of turns.
+        self.window.iter_mut().for_each(|window| window.is_full = true);
+        self.locks.wanted(op, name, lease)
     }
 
     /// It won: its key, and the fencing token.

@@ -1,12 +1,13 @@
 //! Doctored elections: each of the rules.
 
-use etched::types::{LogPosition, RequestId};
 use etched_proto::etcdserverpb as pb;
 use etched_proto::mvccpb::KeyValue;
 use etched_testkit::model::Model;
 use etched_testkit::{Request, Response};
 
 use crate::check::{Again, Checked, Elections, Followed, History, Locks, Outcome, Question, Wanted};
+
+use super::{broken, entry};
 
 const NAME: &[u8] = b"election/1";
 const FIRST: &[u8] = b"election/1/7";
@@ -60,10 +61,7 @@ impl Script {
     /// One more entry of `op`, after which the product is where `store` is.
     fn entry(&mut self, op: u64) -> Checked {
         self.index += 1;
-        let request_id = RequestId { member: 1, incarnation: 1, sequence: self.index };
-        self.history.proposed(request_id, Some(op))?;
-        let position = LogPosition { term: 1, leader: 1, index: self.index };
-        self.history.applied(position, Some(request_id), self.store.revision())
+        entry(&mut self.history, self.index, op, self.store.revision())
     }
 
     fn record(&self, key: &[u8]) -> KeyValue {
@@ -94,10 +92,6 @@ fn put(key: &[u8], value: &[u8], lease: i64) -> Request {
 
 fn delete(key: &[u8]) -> Request {
     Request::DeleteRange(pb::DeleteRangeRequest { key: key.to_vec().into(), ..Default::default() })
-}
-
-fn broken(checked: Checked) -> &'static str {
-    checked.expect_err("a broken rule").checker
 }
 
 #[test]

@@ -8,6 +8,8 @@ use etched_testkit::model::Model;
 
 use crate::check::{Checked, History, Leases};
 
+use super::broken;
+
 /// A cluster whose leaders are told what to do. Times are milliseconds.
 #[derive(Default)]
 struct Script {
@@ -105,10 +107,6 @@ impl Script {
         let leases = ids.iter().map(|id| pb::LeaseStatus { id: *id }).collect();
         self.leases.listed(&pb::LeaseLeasesResponse { header, leases })
     }
-}
-
-fn broken(checked: Checked) -> &'static str {
-    checked.expect_err("a broken rule").checker
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Doctored locks: each of the rules.
 
-use etched::types::{LogPosition, RequestId};
 use etched_proto::etcdserverpb as pb;
 use etched_testkit::Request;
 use etched_testkit::model::Model;
 
 use crate::check::{Again, Checked, History, Locks, Outcome, Wanted};
+
+use super::{broken, entry};
 
 /// Leases 7 and 8 stand in the queue of one lock; 7 is the first.
 struct Script {
@@ -46,10 +47,7 @@ impl Script {
     /// One more entry of `op`, after which the product is where `store` is.
     fn entry(&mut self, op: u64) -> Checked {
         self.index += 1;
-        let request_id = RequestId { member: 1, incarnation: 1, sequence: self.index };
-        self.history.proposed(request_id, Some(op))?;
-        let position = LogPosition { term: 1, leader: 1, index: self.index };
-        self.history.applied(position, Some(request_id), self.store.revision())
+        entry(&mut self.history, self.index, op, self.store.revision())
     }
 
     fn delete(&mut self, op: u64, key: &[u8]) -> Checked {
@@ -60,10 +58,6 @@ impl Script {
     fn locked(&mut self, wanted: &Wanted, key: &[u8], token: i64) -> Checked {
         self.locks.locked(&self.history, wanted, key, token)
     }
-}
-
-fn broken(checked: Checked) -> &'static str {
-    checked.expect_err("a broken rule").checker
 }
 
 #[test]

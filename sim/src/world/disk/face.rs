@@ -58,7 +58,7 @@ impl SimDisk {
 
     /// Takes the time of an operation on names, then counts it.
     async fn step(&self, what: &str, path: &str) -> io::Result<()> {
-        let (ns, failed) = self.disk.delay(false);
+        let (ns, failed) = self.disk.delay(&self.inner, self.owner, false)?;
         self.inner.sleep_true(ns).await;
         self.disk.begin(&self.inner, self.owner, what, path)?;
         failed.map_or(Ok(()), Err)
@@ -86,14 +86,14 @@ impl SimDisk {
 
 impl Opened {
     async fn step(&self, what: &str, sync: bool) -> io::Result<()> {
-        let (ns, failed) = self.disk.delay(sync);
+        let (ns, failed) = self.disk.delay(&self.inner, self.owner, sync)?;
         self.inner.sleep_true(ns).await;
         self.disk.begin(&self.inner, self.owner, what, &self.path)?;
         failed.map_or(Ok(()), Err)
     }
 
     fn step_now(&self, what: &str, sync: bool) -> io::Result<()> {
-        let (ns, failed) = self.disk.delay(sync);
+        let (ns, failed) = self.disk.delay(&self.inner, self.owner, sync)?;
         charge(ns);
         self.disk.begin(&self.inner, self.owner, what, &self.path)?;
         failed.map_or(Ok(()), Err)

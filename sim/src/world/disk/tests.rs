@@ -1,0 +1,59 @@
+//! What becomes of files whose program is over.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use etched::runtime::{Disk, File, OpenMode, Runtime};
+
+use super::SimFile;
+use crate::world::{NodeId, SimRuntime, World, WorldConfig, isolated};
+
+/// One program writes and is killed, the next writes ten times; meanwhile somebody goes on with the
+/// first one's file `late` times. When each of the ten was done, what is in the file, and what the trace
+/// says of it all.
+fn two_lives(late: u32) -> (Vec<u64>, Vec<u8>, u128) {
+    let world = World::new(7, WorldConfig::default());
+    let node = world.add_node("n1");
+    let main = world.clone();
+    let (times, content) = world.run(async move { drive(&main, node, late).await });
+    (times, content, world.trace_hash())
+}
+
+async fn drive(world: &World, node: NodeId, late: u32) -> (Vec<u64>, Vec<u8>) {
+    let kept: Arc<Mutex<Option<SimFile>>> = Arc::default();
+    let (keeper, files) = (kept.clone(), world.clone());
+    world.start(node, async move {
+        let file = files.disk_of(node).open("f", OpenMode::Create).await.expect("a file");
+        file.write_sync(0, b"first".to_vec()).await.expect("written");
+        *keeper.lock().unwrap() = Some(file);
+        SimRuntime::sleep(Duration::from_secs(9)).await;
+    });
+    world.sleep(Duration::from_secs(1)).await;
+    world.kill(node);
+    let done: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let (times, files) = (done.clone(), world.clone());
+    world.start(node, async move {
+        let file = files.disk_of(node).open("f", OpenMode::Write).await.expect("the file");
+        for _ in 0..10 {
+            file.write_sync(0, b"later".to_vec()).await.expect("written");
+            times.lock().unwrap().push(files.now_ns());
+        }
+        SimRuntime::sleep(Duration::from_secs(9)).await;
+    });
+    let old = kept.lock().unwrap().take().expect("kept");
+    for _ in 0..late {
+        let refused = old.write_sync(0, b"ghost".to_vec()).await.expect_err("its program is over");
+        assert_eq!(refused.to_string(), "the program that opened it is over");
+    }
+    world.sleep(Duration::from_secs(1)).await;
+    let times = done.lock().unwrap().clone();
+    (times, world.disk(node).synced_image("f").expect("synced"))
+}
+
+#[test]
+fn files_of_a_program_that_is_over_do_nothing() {
+    let quiet = isolated(|| two_lives(0));
+    let (times, content, _) = &quiet;
+    assert_eq!((times.len(), &content[..5]), (10, &b"later"[..]));
+    assert_eq!(isolated(|| two_lives(25)), quiet);
+}
