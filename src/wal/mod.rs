@@ -41,7 +41,7 @@ pub struct WalOptions {
 
 impl Default for WalOptions {
     fn default() -> Self {
-        WalOptions { segment_bytes: 64_000_000, max_wals: 5, recent_bytes: 8 * 1024 * 1024 }
+        WalOptions { segment_bytes: 64_000_000, max_wals: 5, recent_bytes: 2 * 1024 * 1024 }
     }
 }
 
