@@ -214,7 +214,7 @@ impl<R: Runtime> Incoming<R> {
         let vote = config::raft_vote(begun.vote).ok_or("a vote that names no candidate")?;
         let meta =
             SnapshotMeta { last_log_id: begun.last.map(config::log_id), last_membership: begun.membership };
-        let data = SnapshotData { view: state.view(), received: Some(state) };
+        let data = Box::new(SnapshotData { view: state.view(), received: Some(state) });
         let installed = self.engine.raft.install_full_snapshot(vote, Snapshot { meta, snapshot: data }).await;
         self.engine.heard_from_leader();
         match installed {

@@ -287,7 +287,7 @@ fn hash_of(entry: &Entry) -> u64 {
 }
 
 impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
-    type SnapshotData = SnapshotData;
+    type SnapshotData = Box<SnapshotData>;
     type SnapshotBuilder = Builder<R>;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
@@ -318,7 +318,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
         Builder::new(self.shared.clone())
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Box<SnapshotData>) -> io::Result<()> {
         let Some(state) = data.received else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a snapshot without a state"));
         };
@@ -357,7 +357,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
         if meta.last_log_id.is_none() {
             return Ok(None);
         }
-        let snapshot = SnapshotData { view: core.state.view(), received: None };
+        let snapshot = Box::new(SnapshotData { view: core.state.view(), received: None });
         Ok(Some(Snapshot { meta, snapshot }))
     }
 }

@@ -168,7 +168,7 @@ impl<R: Runtime> Client<R> {
 }
 
 impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for Client<R> {
-    type SnapshotData = SnapshotData;
+    type SnapshotData = Box<SnapshotData>;
 
     async fn append_entries(
         &mut self,

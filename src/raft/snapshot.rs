@@ -11,9 +11,10 @@ use crate::runtime::Runtime;
 use crate::state::{State, View};
 
 pub(super) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, ()>;
-pub(super) type Snapshot = openraft::Snapshot<CommittedLeaderId, u64, (), SnapshotData>;
+pub(super) type Snapshot = openraft::Snapshot<CommittedLeaderId, u64, (), Box<SnapshotData>>;
 
-/// The content of a snapshot.
+/// The content of a snapshot. openraft gets it in a box: it is the largest thing in any of its commands, and
+/// each of the many others would be moved about in as much room.
 #[derive(Clone)]
 pub struct SnapshotData {
     /// What is sent.
@@ -35,7 +36,7 @@ impl<R: Runtime> Builder<R> {
 }
 
 impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for Builder<R> {
-    type SnapshotData = SnapshotData;
+    type SnapshotData = Box<SnapshotData>;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         // The lock comes first: a snapshot installed meanwhile must not be overwritten by an older view.
@@ -47,17 +48,17 @@ impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for Builder<R> {
         };
         let Some(position) = applied else {
             // Nothing was ever applied, so nothing needs to be saved.
-            return Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } });
+            return Ok(Snapshot { meta, snapshot: Box::new(SnapshotData { view, received: None }) });
         };
         let membership = config::encode_stored(&meta.last_membership);
         if planted!(PurgeBeforeCheckpoint) {
             self.shared.saved(position);
-            return Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } });
+            return Ok(Snapshot { meta, snapshot: Box::new(SnapshotData { view, received: None }) });
         }
         if let Err(error) = checkpoint.save(&view, position, membership, changes).await {
             R::crash(&format!("the checkpoint at log index {} failed: {error}", position.index));
         }
         self.shared.saved(position);
-        Ok(Snapshot { meta, snapshot: SnapshotData { view, received: None } })
+        Ok(Snapshot { meta, snapshot: Box::new(SnapshotData { view, received: None }) })
     }
 }
