@@ -5,7 +5,7 @@
 //! for a single purpose: to wake the driver task at the head of the agenda. Deadlines are exact to
 //! the nanosecond: `Sleep::reset` has no lower bound, unlike madsim's 1 ms for `sleep`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -46,8 +46,9 @@ pub(super) struct Timers {
     agenda: BTreeMap<Key, Event>,
     nodes: Vec<NodeQueue>,
     next_seq: u64,
-    /// madsim timers that will still wake the driver.
-    outstanding: BTreeSet<u64>,
+    /// When madsim will still wake the driver. Each is earlier than those before it: a later one would not
+    /// have been needed.
+    outstanding: Vec<u64>,
     driver: Option<Waker>,
     driving: bool,
 }
@@ -59,7 +60,7 @@ impl Timers {
             agenda: BTreeMap::new(),
             nodes: Vec::new(),
             next_seq: 0,
-            outstanding: BTreeSet::new(),
+            outstanding: Vec::new(),
             driver: None,
             driving: false,
         }
@@ -141,20 +142,24 @@ impl Timers {
         }
     }
 
-    /// The sleepers of `node` that are due now.
-    pub(super) fn due_sleepers(&mut self, node: u32) -> Vec<Waker> {
+    /// Moves the sleepers of `node` that are due now to `due`.
+    fn due_sleepers(&mut self, node: u32, due: &mut Vec<Waker>) {
         let now = self.true_now();
         let queue = &mut self.nodes[node as usize];
         queue.armed = None;
         let local = queue.clock.local(now);
-        let mut due = Vec::new();
         while let Some(entry) = queue.sleepers.first_entry()
             && entry.key().0 <= local
         {
             due.push(entry.remove());
         }
         self.rearm_node(node);
-        due
+    }
+
+    /// Forgets which timers of madsim have fired.
+    fn woken(&mut self) {
+        let now = self.true_now();
+        while self.outstanding.pop_if(|at| *at <= now).is_some() {}
     }
 
     fn due(&mut self) -> Option<Event> {
@@ -168,7 +173,7 @@ impl Timers {
         let (Some(waker), Some((&(at, _), _))) = (&self.driver, self.agenda.first_key_value()) else {
             return;
         };
-        if self.outstanding.first().is_some_and(|earliest| *earliest <= at) {
+        if self.outstanding.last().is_some_and(|earliest| *earliest <= at) {
             return;
         }
         let instant = self.time.now_instant();
@@ -178,13 +183,14 @@ impl Timers {
         if sleep.poll(&mut Context::from_waker(waker)).is_ready() {
             waker.wake_by_ref();
         } else {
-            self.outstanding.insert(at);
+            self.outstanding.push(at);
         }
     }
 }
 
 /// Runs the agenda. The world has exactly one such task.
 pub(super) async fn drive(inner: Arc<Inner>) {
+    let mut sleepers = Vec::new();
     std::future::poll_fn(|cx| {
         {
             let mut timers = inner.timers();
@@ -192,16 +198,15 @@ pub(super) async fn drive(inner: Arc<Inner>) {
             if !timers.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 timers.driver = Some(cx.waker().clone());
             }
-            let now = timers.true_now();
-            timers.outstanding = timers.outstanding.split_off(&(now + 1));
+            timers.woken();
         }
         loop {
             let event = inner.timers().due();
             match event {
                 None => break,
                 Some(Event::Sleepers(node)) => {
-                    let due = inner.timers().due_sleepers(node);
-                    due.into_iter().for_each(Waker::wake);
+                    inner.timers().due_sleepers(node, &mut sleepers);
+                    sleepers.drain(..).for_each(Waker::wake);
                 }
                 Some(Event::Pipe(id)) => super::net::deliver(&inner, id),
                 Some(Event::Call(call)) => call(&inner),

@@ -88,6 +88,8 @@ pub(super) struct NetState {
     next_generation: u64,
     chance: Stream,
     stats: NetStats,
+    /// Room for the next effects.
+    spare: Effects,
 }
 
 /// Wakers to wake and pipes to schedule, once the lock is released.
@@ -103,17 +105,18 @@ impl Effects {
         self.wake.extend(waker.take());
     }
 
-    fn run(self, inner: &Arc<Inner>) {
-        for (node, kind, words) in self.traced {
+    /// Does it all and is empty then.
+    fn run(&mut self, inner: &Arc<Inner>) {
+        for (node, kind, words) in self.traced.drain(..) {
             inner.trace(kind, node, &words, |line| line.push_str(&format!("{words:x?}")));
         }
         if !self.schedule.is_empty() {
             let mut timers = inner.timers();
-            for (at, id) in self.schedule {
+            for (at, id) in self.schedule.drain(..) {
                 timers.add(at, super::timers::Event::Pipe(id));
             }
         }
-        self.wake.into_iter().for_each(Waker::wake);
+        self.wake.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -131,6 +134,7 @@ impl NetState {
             next_generation: 0,
             chance: Stream::new(seed, "net.chance", 0, 0, 0),
             stats: NetStats::default(),
+            spare: Effects::default(),
         }
     }
 
@@ -320,10 +324,14 @@ impl NetState {
 }
 
 fn with_effects<T>(inner: &Arc<Inner>, act: impl FnOnce(&mut NetState, u64, &mut Effects) -> T) -> T {
-    let mut effects = Effects::default();
     let now = inner.true_now();
-    let value = act(&mut inner.net(), now, &mut effects);
+    let (value, mut effects) = {
+        let mut net = inner.net();
+        let mut effects = std::mem::take(&mut net.spare);
+        (act(&mut net, now, &mut effects), effects)
+    };
     effects.run(inner);
+    inner.net().spare = effects;
     value
 }
 
