@@ -29,6 +29,8 @@ pub const INVARIANT: i32 = 10;
 pub const HISTORY: i32 = 11;
 pub const LIVENESS: i32 = 12;
 pub const DETERMINISM: i32 = 13;
+/// No seed failed, but so little happened that it proves little.
+pub const VACUOUS: i32 = 14;
 pub const PANIC: i32 = 101;
 
 /// What one seed came to; printed as one JSON line.

@@ -114,6 +114,12 @@ pub(crate) fn run(name: &str, seeds: Range<u64>, arguments: &Arguments) -> Resul
     if !arguments.json {
         println!("{}", table.show(name));
     }
+    if let Some(what) = table.too_seldom(&scenario)
+        && worst == one::GOOD
+    {
+        eprintln!("{name}: the sweep proves little: {what}");
+        return Ok(one::VACUOUS);
+    }
     Ok(worst)
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::one::{GOOD, Verdict};
 use crate::plan::Plan;
+use crate::scenario::Scenario;
 
 /// Counts of one sweep.
 #[derive(Clone, Debug, Default)]
@@ -52,10 +53,27 @@ impl Table {
         }
     }
 
-    /// A sweep whose leases do not come to all their ends proves little.
-    fn below_floor(&self) -> &'static str {
-        let is_poor = self.seeds >= 20 && self.leases.iter().any(|count| *count < self.seeds / 4);
-        if is_poor { " (BELOW THE FLOOR of one in four seeds each)" } else { "" }
+    /// What happened too seldom for the sweep to prove much, of what `scenario` asks for. A few seeds may
+    /// well have none of it.
+    pub fn too_seldom(&self, scenario: &Scenario) -> Option<&'static str> {
+        let least = |per_seed: f64| (self.seeds as f64 * per_seed) as u64;
+        let rare = |wanted: bool, count: u64, per_seed: f64| wanted && count < least(per_seed);
+        let (lessees, observers) = (scenario.lessees > 0, scenario.observers > 0);
+        let floors = [
+            (rare(scenario.clients > 0, self.operations, 20.0), "operations: fewer than 20 a seed"),
+            (rare(scenario.watchers > 0, self.watch_events, 5.0), "watch events: fewer than 5 a seed"),
+            (
+                self.leases.iter().any(|count| rare(lessees, *count, 0.25)),
+                "leases: an end that fewer than one in four seeds saw",
+            ),
+            (
+                self.elections.iter().any(|count| rare(observers, *count, 0.1)),
+                "elections: fewer than one in ten seeds",
+            ),
+            (rare(scenario.retriers > 0, self.retried, 0.1), "retries: fewer than one in ten seeds"),
+        ];
+        let is_sweep = self.seeds >= 20;
+        floors.into_iter().find_map(|(is_rare, what)| (is_rare && is_sweep).then_some(what))
     }
 
     /// The table as text.
@@ -73,9 +91,8 @@ impl Table {
             let [granted, kept_alive, revoked, expired] = self.leases;
             let _ = writeln!(
                 text,
-                "  leases: {granted} granted, {kept_alive} renewals, {revoked} revoked, {expired} expired, {} locks{}",
-                self.locks,
-                self.below_floor()
+                "  leases: {granted} granted, {kept_alive} renewals, {revoked} revoked, {expired} expired, {} locks",
+                self.locks
             );
         }
         if self.elections != [0; 2] {
@@ -115,5 +132,30 @@ mod tests {
         assert!(text.contains("failed answer") && text.contains("2 seeds, 1 failed"), "{text}");
         assert!(plan.faults.iter().all(|timed| timed.fault != Fault::PowerCutAll));
         assert!(!text.contains("power_cut_all"), "{text}");
+    }
+
+    #[test]
+    fn a_sweep_in_which_too_little_happened_says_so() {
+        let scenario = crate::scenario::load("leases").expect("committed");
+        let plan = plan::draw(&scenario, 1);
+        let full = Verdict {
+            operations: 100,
+            watch_events: 100,
+            leases: [1; 4],
+            elections: [1; 2],
+            retried: 1,
+            ..Verdict::default()
+        };
+        let sweep = |verdict: &Verdict, seeds: u64| {
+            let mut table = Table::default();
+            (0..seeds).for_each(|_| table.add(&plan, verdict));
+            table.too_seldom(&scenario)
+        };
+        assert_eq!(sweep(&full, 20), None);
+        let poor = Verdict { leases: [1, 1, 1, 0], ..full.clone() };
+        assert!(sweep(&poor, 20).is_some_and(|what| what.starts_with("leases")));
+        assert_eq!(sweep(&poor, 19), None);
+        let idle = Verdict { operations: 3, ..full };
+        assert!(sweep(&idle, 20).is_some_and(|what| what.starts_with("operations")));
     }
 }
