@@ -23,7 +23,9 @@ async fn drive(world: &World, node: NodeId, late: u32) -> (Vec<u64>, Vec<u8>) {
     let kept: Arc<Mutex<Option<SimFile>>> = Arc::default();
     let (keeper, files) = (kept.clone(), world.clone());
     world.start(node, async move {
-        let file = files.disk_of(node).open("f", OpenMode::Create).await.expect("a file");
+        let disk = files.disk_of(node);
+        let file = disk.open("f", OpenMode::Create).await.expect("a file");
+        disk.sync_dir("").await.expect("its name");
         file.write_sync(0, b"first".to_vec()).await.expect("written");
         *keeper.lock().unwrap() = Some(file);
         SimRuntime::sleep(Duration::from_secs(9)).await;
