@@ -114,11 +114,10 @@ pub(crate) fn run(name: &str, seeds: Range<u64>, arguments: &Arguments) -> Resul
     if !arguments.json {
         println!("{}", table.show(name));
     }
-    if let Some(what) = table.too_seldom(&scenario)
-        && worst == one::GOOD
-    {
+    if let Some(what) = table.too_seldom(&scenario) {
         eprintln!("{name}: the sweep proves little: {what}");
-        return Ok(one::VACUOUS);
+        // A failure tells more.
+        worst = if worst == one::GOOD { one::VACUOUS } else { worst };
     }
     Ok(worst)
 }

@@ -59,6 +59,7 @@ impl<F: BlockFile> redb::StorageBackend for Backend<F> {
 pub(super) fn open<F: BlockFile>(file: F) -> Result<Database, CheckpointError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
+    // Pages that rot are found here, as damage that is named, and not by whoever reads them later.
     builder.set_check_integrity_on_open(true);
     builder.create_with_backend(Backend(file)).map_err(CheckpointError::database)
 }

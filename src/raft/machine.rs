@@ -357,7 +357,6 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for Machine<R> {
         if meta.last_log_id.is_none() {
             return Ok(None);
         }
-        let snapshot = Box::new(SnapshotData { view: core.state.view(), received: None });
-        Ok(Some(Snapshot { meta, snapshot }))
+        Ok(Some(Snapshot { meta, snapshot: SnapshotData::to_send(core.state.view()) }))
     }
 }

@@ -23,6 +23,13 @@ pub struct SnapshotData {
     pub(super) received: Option<State>,
 }
 
+impl SnapshotData {
+    /// One to send, of which nothing is to be installed here.
+    pub(super) fn to_send(view: View) -> Box<SnapshotData> {
+        Box::new(SnapshotData { view, received: None })
+    }
+}
+
 /// Makes the state durable: openraft's snapshot is our checkpoint, so nothing is purged that it
 /// does not hold.
 pub(super) struct Builder<R: Runtime> {
@@ -48,17 +55,17 @@ impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for Builder<R> {
         };
         let Some(position) = applied else {
             // Nothing was ever applied, so nothing needs to be saved.
-            return Ok(Snapshot { meta, snapshot: Box::new(SnapshotData { view, received: None }) });
+            return Ok(Snapshot { meta, snapshot: SnapshotData::to_send(view) });
         };
         let membership = config::encode_stored(&meta.last_membership);
         if planted!(PurgeBeforeCheckpoint) {
             self.shared.saved(position);
-            return Ok(Snapshot { meta, snapshot: Box::new(SnapshotData { view, received: None }) });
+            return Ok(Snapshot { meta, snapshot: SnapshotData::to_send(view) });
         }
         if let Err(error) = checkpoint.save(&view, position, membership, changes).await {
             R::crash(&format!("the checkpoint at log index {} failed: {error}", position.index));
         }
         self.shared.saved(position);
-        Ok(Snapshot { meta, snapshot: Box::new(SnapshotData { view, received: None }) })
+        Ok(Snapshot { meta, snapshot: SnapshotData::to_send(view) })
     }
 }

@@ -7,6 +7,8 @@ use tonic::Code;
 
 use crate::check::{Again, Checked, History, Outcome};
 
+use super::{broken, entry};
+
 fn put() -> Request {
     Request::Put(pb::PutRequest { key: b"a".to_vec().into(), ..Default::default() })
 }
@@ -15,9 +17,7 @@ fn put() -> Request {
 /// `revision` after it.
 fn attempt(history: &mut History, op: u64, sequence: u64, revision: i64) -> Checked {
     history.call_again(op, 5, put(), Again::Numbered(5, sequence));
-    let request_id = RequestId { member: 1, incarnation: 1, sequence: op };
-    history.proposed(request_id, Some(op))?;
-    history.applied(LogPosition { term: 1, leader: 1, index: op }, Some(request_id), revision)
+    entry(history, op, op, revision)
 }
 
 fn answered(history: &mut History, op: u64, revision: i64) -> Checked {
@@ -42,7 +42,6 @@ fn a_retry_changes_nothing_and_is_answered_as_before() {
 
 #[test]
 fn what_is_carried_out_twice_shows() {
-    let broken = |checked: Checked| checked.expect_err("a broken rule").checker;
     let mut history = History::default();
     attempt(&mut history, 1, 1, 2).unwrap();
     assert_eq!(broken(attempt(&mut history, 2, 1, 3)), "exactly-once");
