@@ -222,7 +222,11 @@ impl Lessee {
         let question = client.lease_time_to_live(pb::LeaseTimeToLiveRequest { id, keys });
         match timeout::<SimRuntime, _>(PATIENCE, question).await {
             Some(Ok(answer)) => {
-                let checked = lock(&self.shared.checks).on_time_to_live(&asked, keys, answer.get_ref());
+                let world = &self.shared.world;
+                let local_ns = |node| world.clock(NodeId(node)).now_ns();
+                let mut checks = lock(&self.shared.checks);
+                let checked = checks.on_time_to_live(&asked, keys, answer.get_ref(), local_ns);
+                drop(checks);
                 self.shared.judge(checked);
             }
             _ => self.give_up(),

@@ -230,7 +230,11 @@ impl<R: Runtime> Inner<R> {
             return Ok(LeaseMoment { index, clock_ms: 0 });
         }
         let clock = clock.ok_or(Refusal::NotLeader)?;
-        Ok(LeaseMoment { index, clock_ms: clock.read(R::now()) })
+        let clock_ms = clock.read(R::now());
+        if planted!(TtlElapsedTwice) {
+            return Ok(LeaseMoment { index, clock_ms: clock_ms + (clock_ms - clock.clock_ms) });
+        }
+        Ok(LeaseMoment { index, clock_ms })
     }
 
     /// Sends keep-alives to the leader for ever.

@@ -99,14 +99,15 @@ impl Checks {
         self.note(checked)
     }
 
-    /// A time-to-live was answered.
+    /// A time-to-live was answered. `local_ns` tells what a member's own clock shows now.
     pub fn on_time_to_live(
         &mut self,
         asked: &Asked,
         with_keys: bool,
         answer: &pb::LeaseTimeToLiveResponse,
+        local_ns: impl Fn(u32) -> u64,
     ) -> Checked {
-        let checked = self.leases.time_to_live(&self.history, asked, with_keys, answer);
+        let checked = self.leases.time_to_live(&self.history, asked, with_keys, answer, local_ns);
         self.note(checked)
     }
 

@@ -49,6 +49,14 @@ impl Clock {
         self.passed
     }
 
+    /// What has passed at most by now, if the leader of the last step still leads. `local_ns` tells what a
+    /// member's own clock shows.
+    pub fn at_most_now(&self, local_ns: impl Fn(u32) -> u64) -> Option<u64> {
+        let (last, (newest, _)) = (self.last?, self.began.last_key_value()?);
+        let since = local_ns(last.node).saturating_sub(last.local_ns);
+        (*newest == last.term).then_some(self.passed.at_most + since)
+    }
+
     pub fn proposed(&mut self, request_id: RequestId, node: u32, local_ns: u64, time_ns: u64) {
         self.proposed.insert(request_id, (node, local_ns, time_ns));
     }

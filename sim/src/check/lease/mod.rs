@@ -283,13 +283,15 @@ impl Leases {
         self.was_renewed(asked, ttl)
     }
 
-    /// A time-to-live was answered, with its keys if `with_keys`.
+    /// A time-to-live was answered, with its keys if `with_keys`. `local_ns` tells what a member's own
+    /// clock shows now.
     pub fn time_to_live(
         &mut self,
         history: &History,
         asked: &Asked,
         with_keys: bool,
         answer: &pb::LeaseTimeToLiveResponse,
+        local_ns: impl Fn(u32) -> u64,
     ) -> Checked {
         let revision = answer.header.as_ref().map_or(0, |header| header.revision);
         if revision > history.model().revision() || 2 * revision + 1 < asked.floor {
@@ -308,7 +310,7 @@ impl Leases {
         if with_keys {
             atomic::are_its_keys(history, asked.id, revision, &answer.keys)?;
         }
-        self.counts_down(asked, answer.ttl)
+        self.counts_down(asked, answer.ttl, local_ns)
     }
 
     /// A member listed its leases.

@@ -19,6 +19,8 @@ struct Script {
     store: Model,
     index: u64,
     op: u64,
+    /// What all members' clocks show.
+    at: u64,
 }
 
 impl Script {
@@ -69,6 +71,7 @@ impl Script {
         expired: &[i64],
     ) -> Checked {
         self.op += 1;
+        self.at = at;
         let request_id = RequestId { member: node.into(), incarnation: 1, sequence: self.op };
         let (renewed, expired) = (renewed.to_vec(), expired.to_vec());
         for id in &expired {
@@ -99,7 +102,8 @@ impl Script {
         let header = Some(pb::ResponseHeader { revision: self.store.revision(), ..Default::default() });
         let keys = keys.iter().map(|key| bytes::Bytes::from_static(key.as_bytes())).collect();
         let answer = pb::LeaseTimeToLiveResponse { header, id: 7, ttl, granted_ttl, keys };
-        self.leases.time_to_live(&self.history, &asked, true, &answer)
+        let at_ns = self.at * 1_000_000;
+        self.leases.time_to_live(&self.history, &asked, true, &answer, |_| at_ns)
     }
 
     fn list(&self, ids: &[i64], revision: i64) -> Checked {
@@ -219,6 +223,12 @@ fn countdown() {
     let mut script = Script::new();
     assert_eq!(script.tick(1, 1, 2100, 2100, &[], &[]), Ok(()));
     assert_eq!(broken(script.time_to_live(1, 2, &["a", "b"])), "lease-countdown");
+    // Less than that: since the step 0.990 s have passed, then 1.010 s.
+    let mut script = Script::new();
+    script.at = 1990;
+    assert_eq!(broken(script.time_to_live(0, 2, &["a", "b"])), "lease-countdown");
+    script.at = 2010;
+    assert_eq!(script.time_to_live(0, 2, &["a", "b"]), Ok(()));
 }
 
 #[test]
