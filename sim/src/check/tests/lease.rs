@@ -270,5 +270,8 @@ fn a_stale_answer() {
     let asked = script.leases.asked(&script.history, 7);
     let header = Some(pb::ResponseHeader { revision: 2, ..Default::default() });
     let answer = pb::LeaseTimeToLiveResponse { header, id: 7, ttl: 1, granted_ttl: 2, keys: Vec::new() };
-    assert_eq!(broken(script.leases.time_to_live(&script.history, &asked, false, &answer)), "stale-read");
+    assert_eq!(
+        broken(script.leases.time_to_live(&script.history, &asked, false, &answer, |_| 0)),
+        "stale-read"
+    );
 }
