@@ -224,9 +224,8 @@ impl Lessee {
             Some(Ok(answer)) => {
                 let world = &self.shared.world;
                 let local_ns = |node| world.clock(NodeId(node)).now_ns();
-                let mut checks = lock(&self.shared.checks);
-                let checked = checks.on_time_to_live(&asked, keys, answer.get_ref(), local_ns);
-                drop(checks);
+                let answer = answer.get_ref();
+                let checked = lock(&self.shared.checks).on_time_to_live(&asked, keys, answer, local_ns);
                 self.shared.judge(checked);
             }
             _ => self.give_up(),

@@ -96,7 +96,7 @@ plants! {
     NewLeaderRenewsAll => "new-leader-renews-all", "leases", "lease-gone";
     /// A leader whose lease clock does not run yet tells the time left by a clock of zero (etcd #17642).
     TtlWithoutClock => "ttl-without-clock", "leases", "lease-countdown";
-    /// What has passed since the leader's last step of the lease clock counts twice in the time left.
+    /// What has passed since the leader began to lead counts twice in the time that is left.
     TtlElapsedTwice => "ttl-elapsed-twice", "leases", "lease-countdown";
     /// The lease clock runs by the wall clock (etcd #12291, #6700).
     LeaseWallClock => "lease-wall-clock", "leases", "lease-early|lease-handover|lease-gone";
