@@ -175,8 +175,7 @@ impl Inner {
     }
 
     fn local_now(&self, node: u32) -> u64 {
-        let now = self.true_now();
-        self.timers().clock(node).local(now)
+        self.timers().local_now(node)
     }
 
     fn call_at(&self, at_ns: u64, call: impl FnOnce(&Arc<Inner>) + Send + 'static) {

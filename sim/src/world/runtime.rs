@@ -124,15 +124,15 @@ impl Future for SimSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let inner = self.inner.clone();
-        if inner.local_now(self.node) >= self.deadline_ns {
+        let sleep = &mut *self;
+        let mut timers = sleep.inner.timers();
+        if timers.local_now(sleep.node) >= sleep.deadline_ns {
             return Poll::Ready(());
         }
-        match self.key {
-            Some(key) => inner.timers().update_sleeper(self.node, key, cx.waker()),
+        match sleep.key {
+            Some(key) => timers.update_sleeper(sleep.node, key, cx.waker()),
             None => {
-                let key = inner.timers().add_sleeper(self.node, self.deadline_ns, cx.waker().clone());
-                self.key = Some(key);
+                sleep.key = Some(timers.add_sleeper(sleep.node, sleep.deadline_ns, cx.waker().clone()));
             }
         }
         Poll::Pending

@@ -1,5 +1,5 @@
-//! One agenda of everything that will happen, in true time, with cancellable entries; each node's
-//! sleepers wait in a queue of the node's own clock and only its head stands in the agenda.
+//! One agenda of everything that will happen, in true time; each node's sleepers wait in a queue of
+//! the node's own clock, and only the true time of its head is compared with the agenda.
 //!
 //! madsim's timers cannot be cancelled and its `Sleep` adds one more on every poll, so it is used
 //! for a single purpose: to wake the driver task at the head of the agenda. Deadlines are exact to
@@ -23,12 +23,17 @@ type Call = Box<dyn FnOnce(&Arc<Inner>) + Send>;
 
 /// What the agenda holds.
 pub(super) enum Event {
-    /// The head of a node's sleepers is due.
-    Sleepers(u32),
     /// The head of a pipe arrives.
     Pipe(PipeId),
     /// Anything else, rare.
     Call(Call),
+}
+
+/// What is due.
+enum Due {
+    Event(Event),
+    /// The head of a node's sleepers.
+    Sleepers(u32),
 }
 
 /// Place in the agenda: true time, then order of insertion.
@@ -37,6 +42,7 @@ pub(super) type Key = (u64, u64);
 struct NodeQueue {
     clock: NodeClock,
     sleepers: BTreeMap<Key, Waker>,
+    /// The place of the head in the order of the agenda.
     armed: Option<Key>,
 }
 
@@ -84,18 +90,26 @@ impl Timers {
         &self.nodes[node as usize].clock
     }
 
+    /// The clock of `node` now, in nanoseconds.
+    pub(super) fn local_now(&self, node: u32) -> u64 {
+        self.clock(node).local(self.true_now())
+    }
+
     /// Adds an event; past times mean "as soon as possible".
-    pub(super) fn add(&mut self, at_ns: u64, event: Event) -> Key {
+    pub(super) fn add(&mut self, at_ns: u64, event: Event) {
         let key = (at_ns, self.seq());
         self.agenda.insert(key, event);
         if !self.driving {
             self.arm();
         }
-        key
     }
 
-    pub(super) fn cancel(&mut self, key: Key) {
-        self.agenda.remove(&key);
+    /// What comes first: of the agenda, or of a node's sleepers.
+    fn head(&self) -> Option<(Key, Option<u32>)> {
+        let agenda = self.agenda.first_key_value().map(|(key, _)| (*key, None));
+        let nodes = self.nodes.iter().zip(0..);
+        let sleepers = nodes.filter_map(|(queue, node)| queue.armed.map(|key| (key, Some(node))));
+        agenda.into_iter().chain(sleepers).min()
     }
 
     /// Registers a sleeper at `deadline_ns` of the node's own clock.
@@ -130,15 +144,12 @@ impl Timers {
     }
 
     fn rearm_node(&mut self, node: u32) {
-        let queue = &mut self.nodes[node as usize];
-        let old = queue.armed.take();
+        let queue = &self.nodes[node as usize];
         let at = queue.sleepers.first_key_value().map(|(head, _)| queue.clock.true_time_of(head.0));
-        if let Some(key) = old {
-            self.cancel(key);
-        }
-        if let Some(at) = at {
-            let key = self.add(at, Event::Sleepers(node));
-            self.nodes[node as usize].armed = Some(key);
+        let armed = at.map(|at| (at, self.seq()));
+        self.nodes[node as usize].armed = armed;
+        if armed.is_some() && !self.driving {
+            self.arm();
         }
     }
 
@@ -162,17 +173,18 @@ impl Timers {
         while self.outstanding.pop_if(|at| *at <= now).is_some() {}
     }
 
-    fn due(&mut self) -> Option<Event> {
+    fn due(&mut self) -> Option<Due> {
         let now = self.true_now();
-        let entry = self.agenda.first_entry()?;
-        (entry.key().0 <= now).then(|| entry.remove())
+        match self.head()? {
+            (key, _) if key.0 > now => None,
+            (_, Some(node)) => Some(Due::Sleepers(node)),
+            (_, None) => self.agenda.pop_first().map(|(_, event)| Due::Event(event)),
+        }
     }
 
     /// Makes sure that madsim wakes the driver no later than the head of the agenda.
     fn arm(&mut self) {
-        let (Some(waker), Some((&(at, _), _))) = (&self.driver, self.agenda.first_key_value()) else {
-            return;
-        };
+        let (Some(waker), Some(((at, _), _))) = (&self.driver, self.head()) else { return };
         if self.outstanding.last().is_some_and(|earliest| *earliest <= at) {
             return;
         }
@@ -204,12 +216,12 @@ pub(super) async fn drive(inner: Arc<Inner>) {
             let event = inner.timers().due();
             match event {
                 None => break,
-                Some(Event::Sleepers(node)) => {
+                Some(Due::Sleepers(node)) => {
                     inner.timers().due_sleepers(node, &mut sleepers);
                     sleepers.drain(..).for_each(Waker::wake);
                 }
-                Some(Event::Pipe(id)) => super::net::deliver(&inner, id),
-                Some(Event::Call(call)) => call(&inner),
+                Some(Due::Event(Event::Pipe(id))) => super::net::deliver(&inner, id),
+                Some(Due::Event(Event::Call(call))) => call(&inner),
             }
         }
         let mut timers = inner.timers();

@@ -105,6 +105,10 @@ impl Effects {
         self.wake.extend(waker.take());
     }
 
+    fn is_empty(&self) -> bool {
+        self.wake.is_empty() && self.schedule.is_empty() && self.traced.is_empty()
+    }
+
     /// Does it all and is empty then.
     fn run(&mut self, inner: &Arc<Inner>) {
         for (node, kind, words) in self.traced.drain(..) {
@@ -328,7 +332,12 @@ fn with_effects<T>(inner: &Arc<Inner>, act: impl FnOnce(&mut NetState, u64, &mut
     let (value, mut effects) = {
         let mut net = inner.net();
         let mut effects = std::mem::take(&mut net.spare);
-        (act(&mut net, now, &mut effects), effects)
+        let value = act(&mut net, now, &mut effects);
+        if effects.is_empty() {
+            net.spare = effects;
+            return value;
+        }
+        (value, effects)
     };
     effects.run(inner);
     inner.net().spare = effects;
