@@ -34,6 +34,8 @@ pub(crate) fn start(name: &str, seed: u64, plant: Option<Plant>, more: &[&str]) 
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
     command.args(["one", name, &seed.to_string()]).args(more);
+    // A seed lives for a second: what it gives back to the system it soon faults in again.
+    command.env("MIMALLOC_PURGE_DELAY", "-1");
     if let Some(plant) = plant {
         command.args(["--plant", plant.id()]);
     }

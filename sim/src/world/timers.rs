@@ -106,10 +106,15 @@ impl Timers {
 
     /// What comes first: of the agenda, or of a node's sleepers.
     fn head(&self) -> Option<(Key, Option<u32>)> {
-        let agenda = self.agenda.first_key_value().map(|(key, _)| (*key, None));
-        let nodes = self.nodes.iter().zip(0..);
-        let sleepers = nodes.filter_map(|(queue, node)| queue.armed.map(|key| (key, Some(node))));
-        agenda.into_iter().chain(sleepers).min()
+        let mut head = self.agenda.first_key_value().map(|(key, _)| (*key, None));
+        for (node, queue) in self.nodes.iter().enumerate() {
+            if let Some(armed) = queue.armed
+                && head.is_none_or(|(first, _)| armed < first)
+            {
+                head = Some((armed, Some(node as u32)));
+            }
+        }
+        head
     }
 
     /// Registers a sleeper at `deadline_ns` of the node's own clock.
