@@ -2,24 +2,20 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Poll, Waker};
 
 struct Shared<T> {
-    /// Locked after `waiting` if both are needed.
-    slot: RwLock<Slot<T>>,
+    value: RwLock<T>,
+    /// Grows by one with each send, while `value` is locked for writing.
+    version: AtomicU64,
+    receivers: AtomicUsize,
     waiting: Mutex<Waiting>,
-}
-
-struct Slot<T> {
-    value: T,
-    /// Grows by one with each send.
-    version: u64,
 }
 
 struct Waiting {
     senders: usize,
-    receivers: usize,
     /// In order of waiting; the key identifies a receiver so that it waits at most once.
     waiters: VecDeque<(u64, Waker)>,
     next_receiver: u64,
@@ -30,18 +26,22 @@ impl<T> Shared<T> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Slot<T>> {
-        self.slot.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.value.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Changes the value; wakes all who wait if `modify` says that it changed.
     fn change(&self, modify: impl FnOnce(&mut T) -> bool) -> bool {
         {
-            let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-            if !modify(&mut slot.value) {
+            let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
+            if !modify(&mut value) {
                 return false;
             }
-            slot.version += 1;
+            self.version.fetch_add(1, Ordering::Release);
         }
         let waiters = std::mem::take(&mut self.lock().waiters);
         for (_, waker) in waiters {
@@ -67,16 +67,19 @@ pub struct Closed;
 
 /// Makes a channel that holds `value`.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
-    let waiting = Waiting { senders: 1, receivers: 1, waiters: VecDeque::new(), next_receiver: 1 };
-    let slot = RwLock::new(Slot { value, version: 0 });
-    let shared = Arc::new(Shared { slot, waiting: Mutex::new(waiting) });
+    let shared = Arc::new(Shared {
+        value: RwLock::new(value),
+        version: AtomicU64::new(0),
+        receivers: AtomicUsize::new(1),
+        waiting: Mutex::new(Waiting { senders: 1, waiters: VecDeque::new(), next_receiver: 1 }),
+    });
     (Sender(shared.clone()), Receiver { shared, id: 0, seen: 0 })
 }
 
 impl<T> Sender<T> {
     /// Replaces the value and wakes all receivers. Gives the value back when no receiver is left.
     pub fn send(&self, value: T) -> Result<(), T> {
-        if self.0.lock().receivers == 0 {
+        if self.0.receivers.load(Ordering::Acquire) == 0 {
             return Err(value);
         }
         let mut value = value;
@@ -125,12 +128,12 @@ impl<T> Drop for Sender<T> {
 }
 
 /// A borrowed value, among others; keep it for a moment only, senders wait meanwhile.
-pub struct Ref<'a, T>(RwLockReadGuard<'a, Slot<T>>);
+pub struct Ref<'a, T>(RwLockReadGuard<'a, T>);
 
 impl<T> std::ops::Deref for Ref<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        &self.0.value
+        &self.0
     }
 }
 
@@ -139,21 +142,20 @@ impl<T> Receiver<T> {
         let mut waiting = shared.lock();
         let id = waiting.next_receiver;
         waiting.next_receiver += 1;
-        waiting.receivers += 1;
-        let seen = seen.unwrap_or_else(|| shared.read().version);
         drop(waiting);
+        shared.receivers.fetch_add(1, Ordering::AcqRel);
+        let seen = seen.unwrap_or_else(|| shared.version());
         Receiver { shared: shared.clone(), id, seen }
     }
 
     /// Waits for a value not yet seen and marks it as seen. Fails when all senders are gone and
     /// nothing new is left.
     pub async fn changed(&mut self) -> Result<(), Closed> {
-        let (shared, id) = (self.shared.clone(), self.id);
-        let seen = &mut self.seen;
+        let Receiver { shared, id, seen } = self;
         poll_fn(move |cx| {
             // Held while looking, so that a send after the look finds the waiter.
             let mut waiting = shared.lock();
-            let version = shared.read().version;
+            let version = shared.version();
             if version != *seen {
                 *seen = version;
                 return Poll::Ready(Ok(()));
@@ -161,9 +163,9 @@ impl<T> Receiver<T> {
             if waiting.senders == 0 {
                 return Poll::Ready(Err(Closed));
             }
-            match waiting.waiters.iter_mut().find(|(waiter, _)| *waiter == id) {
+            match waiting.waiters.iter_mut().find(|(waiter, _)| waiter == id) {
                 Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => waiting.waiters.push_back((id, cx.waker().clone())),
+                None => waiting.waiters.push_back((*id, cx.waker().clone())),
             }
             Poll::Pending
         })
@@ -177,9 +179,9 @@ impl<T> Receiver<T> {
 
     /// Reads the current value and marks it as seen.
     pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
-        let slot = self.shared.read();
-        self.seen = slot.version;
-        Ref(slot)
+        let value = self.shared.read();
+        self.seen = self.shared.version();
+        Ref(value)
     }
 
     /// Waits until `accept` holds for the value. Fails when all senders are gone before that.
@@ -201,8 +203,7 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut waiting = self.shared.lock();
-        waiting.receivers -= 1;
-        waiting.waiters.retain(|(waiter, _)| *waiter != self.id);
+        self.shared.receivers.fetch_sub(1, Ordering::AcqRel);
+        self.shared.lock().waiters.retain(|(waiter, _)| *waiter != self.id);
     }
 }

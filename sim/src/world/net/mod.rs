@@ -89,7 +89,7 @@ pub(super) struct NetState {
     chance: Stream,
     stats: NetStats,
     /// Room for the next effects.
-    spare: Effects,
+    spare: Option<Box<Effects>>,
 }
 
 /// Wakers to wake and pipes to schedule, once the lock is released.
@@ -138,7 +138,7 @@ impl NetState {
             next_generation: 0,
             chance: Stream::new(seed, "net.chance", 0, 0, 0),
             stats: NetStats::default(),
-            spare: Effects::default(),
+            spare: None,
         }
     }
 
@@ -331,16 +331,16 @@ fn with_effects<T>(inner: &Arc<Inner>, act: impl FnOnce(&mut NetState, u64, &mut
     let now = inner.true_now();
     let (value, mut effects) = {
         let mut net = inner.net();
-        let mut effects = std::mem::take(&mut net.spare);
+        let mut effects = net.spare.take().unwrap_or_default();
         let value = act(&mut net, now, &mut effects);
         if effects.is_empty() {
-            net.spare = effects;
+            net.spare = Some(effects);
             return value;
         }
         (value, effects)
     };
     effects.run(inner);
-    inner.net().spare = effects;
+    inner.net().spare = Some(effects);
     value
 }
 
