@@ -51,6 +51,8 @@ pub(super) struct Timers {
     time: TimeHandle,
     agenda: BTreeMap<Key, Event>,
     nodes: Vec<NodeQueue>,
+    /// The first of the nodes' heads.
+    sleepers: Option<(Key, u32)>,
     next_seq: u64,
     /// When madsim will still wake the driver. Each is earlier than those before it: a later one would not
     /// have been needed.
@@ -65,6 +67,7 @@ impl Timers {
             time,
             agenda: BTreeMap::new(),
             nodes: Vec::new(),
+            sleepers: None,
             next_seq: 0,
             outstanding: Vec::new(),
             driver: None,
@@ -106,15 +109,12 @@ impl Timers {
 
     /// What comes first: of the agenda, or of a node's sleepers.
     fn head(&self) -> Option<(Key, Option<u32>)> {
-        let mut head = self.agenda.first_key_value().map(|(key, _)| (*key, None));
-        for (node, queue) in self.nodes.iter().enumerate() {
-            if let Some(armed) = queue.armed
-                && head.is_none_or(|(first, _)| armed < first)
-            {
-                head = Some((armed, Some(node as u32)));
-            }
+        let event = self.agenda.first_key_value().map(|(key, _)| *key);
+        match (event, self.sleepers) {
+            (Some(event), Some((first, _))) if event < first => Some((event, None)),
+            (_, Some((first, node))) => Some((first, Some(node))),
+            (event, None) => event.map(|event| (event, None)),
         }
-        head
     }
 
     /// Registers a sleeper at `deadline_ns` of the node's own clock.
@@ -153,6 +153,8 @@ impl Timers {
         let at = queue.sleepers.first_key_value().map(|(head, _)| queue.clock.true_time_of(head.0));
         let armed = at.map(|at| (at, self.seq()));
         self.nodes[node as usize].armed = armed;
+        let nodes = self.nodes.iter().zip(0..);
+        self.sleepers = nodes.filter_map(|(queue, node)| Some((queue.armed?, node))).min();
         if armed.is_some() && !self.driving {
             self.arm();
         }
@@ -162,7 +164,6 @@ impl Timers {
     fn due_sleepers(&mut self, node: u32, due: &mut Vec<Waker>) {
         let now = self.true_now();
         let queue = &mut self.nodes[node as usize];
-        queue.armed = None;
         let local = queue.clock.local(now);
         while let Some(entry) = queue.sleepers.first_entry()
             && entry.key().0 <= local
