@@ -109,10 +109,8 @@ pub fn read(
             None => (body, None),
         };
         let Some(flag) = find(name) else {
-            return Err(format!(
-                "unknown flag --{name}; did you mean --{}? see etched --help",
-                nearest(name)
-            ));
+            let meant = nearest(name).map(|near| format!(" did you mean --{near}?")).unwrap_or_default();
+            return Err(format!("unknown flag --{name};{meant} see etched --help"));
         };
         let value = match (flag.default, value) {
             (_, Some(value)) => value,
@@ -161,9 +159,10 @@ fn checked(flag: &Flag, given_as: &str, value: String) -> Result<String, String>
     }
 }
 
-/// The flag whose name is closest to `name`.
-pub fn nearest(name: &str) -> &'static str {
-    FLAGS.iter().min_by_key(|flag| distance(name, flag.name)).map_or("help", |flag| flag.name)
+/// The flag whose name is closest to `name`, if at least half of `name` is like it.
+fn nearest(name: &str) -> Option<&'static str> {
+    let near = FLAGS.iter().map(|flag| (distance(name, flag.name), flag.name)).min()?;
+    (near.0 * 2 <= name.chars().count()).then_some(near.1)
 }
 
 /// Levenshtein's distance.
@@ -236,6 +235,8 @@ mod tests {
     fn errors_say_what_to_do() {
         let error = values(&["--nmae=x"], &[]).expect_err("unknown");
         assert!(error.contains("--nmae") && error.contains("did you mean --name"), "{error}");
+        let error = values(&["--no-such-flag"], &[]).expect_err("unknown");
+        assert_eq!(error, "unknown flag --no-such-flag; see etched --help");
         let error = values(&["--name"], &[]).expect_err("no value");
         assert!(error.contains("--name=VALUE"), "{error}");
         let error = values(&["x"], &[]).expect_err("no flag");

@@ -7,6 +7,6 @@ mod options;
 mod run;
 mod util;
 
-pub use flags::{Flag, Given, nearest, read};
+pub use flags::{Flag, Given, read};
 pub use options::{Options, parse};
 pub use run::main;

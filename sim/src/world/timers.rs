@@ -51,8 +51,8 @@ pub(super) struct Timers {
     time: TimeHandle,
     agenda: BTreeMap<Key, Event>,
     nodes: Vec<NodeQueue>,
-    /// The first of the nodes' heads.
-    sleepers: Option<(Key, u32)>,
+    /// The first of the nodes' heads, which `rearm_node` keeps.
+    first_sleeper: Option<(Key, u32)>,
     next_seq: u64,
     /// When madsim will still wake the driver. Each is earlier than those before it: a later one would not
     /// have been needed.
@@ -67,7 +67,7 @@ impl Timers {
             time,
             agenda: BTreeMap::new(),
             nodes: Vec::new(),
-            sleepers: None,
+            first_sleeper: None,
             next_seq: 0,
             outstanding: Vec::new(),
             driver: None,
@@ -102,15 +102,13 @@ impl Timers {
     pub(super) fn add(&mut self, at_ns: u64, event: Event) {
         let key = (at_ns, self.seq());
         self.agenda.insert(key, event);
-        if !self.driving {
-            self.arm();
-        }
+        self.arm();
     }
 
     /// What comes first: of the agenda, or of a node's sleepers.
     fn head(&self) -> Option<(Key, Option<u32>)> {
         let event = self.agenda.first_key_value().map(|(key, _)| *key);
-        match (event, self.sleepers) {
+        match (event, self.first_sleeper) {
             (Some(event), Some((first, _))) if event < first => Some((event, None)),
             (_, Some((first, node))) => Some((first, Some(node))),
             (event, None) => event.map(|event| (event, None)),
@@ -151,13 +149,10 @@ impl Timers {
     fn rearm_node(&mut self, node: u32) {
         let queue = &self.nodes[node as usize];
         let at = queue.sleepers.first_key_value().map(|(head, _)| queue.clock.true_time_of(head.0));
-        let armed = at.map(|at| (at, self.seq()));
-        self.nodes[node as usize].armed = armed;
+        self.nodes[node as usize].armed = at.map(|at| (at, self.seq()));
         let nodes = self.nodes.iter().zip(0..);
-        self.sleepers = nodes.filter_map(|(queue, node)| Some((queue.armed?, node))).min();
-        if armed.is_some() && !self.driving {
-            self.arm();
-        }
+        self.first_sleeper = nodes.filter_map(|(queue, node)| Some((queue.armed?, node))).min();
+        self.arm();
     }
 
     /// Moves the sleepers of `node` that are due now to `due`.
@@ -188,8 +183,12 @@ impl Timers {
         }
     }
 
-    /// Makes sure that madsim wakes the driver no later than the head of the agenda.
+    /// Makes sure that madsim wakes the driver no later than what comes first. The driver does so itself
+    /// when it is done.
     fn arm(&mut self) {
+        if self.driving {
+            return;
+        }
         let (Some(waker), Some(((at, _), _))) = (&self.driver, self.head()) else { return };
         if self.outstanding.last().is_some_and(|earliest| *earliest <= at) {
             return;
