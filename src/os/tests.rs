@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::runtime::channel::watch;
 use crate::runtime::{BlockFile, Disk, File, OpenMode};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -130,4 +131,35 @@ fn an_overlay_shows_its_writes_and_leaves_the_file() {
     }
     assert!(std::fs::read(&path).expect("read") == before);
     let _ = std::fs::remove_file(path);
+}
+
+/// Follows `from` to the last of `rounds` and repeats on `to` what it sees.
+fn repeat(rounds: u64, mut from: watch::Receiver<u64>, to: &watch::Sender<u64>) {
+    block_on(async {
+        for round in 1..=rounds {
+            from.wait_for(|seen| *seen == round).await.expect("the other thread is there");
+            let _ = to.send(round);
+        }
+    });
+}
+
+#[test]
+fn a_followed_value_loses_no_wake_up_between_threads() {
+    const ROUNDS: u64 = 50_000;
+    let (ping, pings) = watch::channel(0);
+    let (pong, mut pongs) = watch::channel(0);
+    let (done, ended) = std::sync::mpsc::channel();
+    #[expect(clippy::disallowed_methods, reason = "what is tested is two threads")]
+    std::thread::spawn(move || repeat(ROUNDS, pings, &pong));
+    #[expect(clippy::disallowed_methods, reason = "what is tested is two threads")]
+    std::thread::spawn(move || {
+        block_on(async {
+            for round in 1..=ROUNDS {
+                let _ = ping.send(round);
+                pongs.wait_for(|seen| *seen == round).await.expect("the other thread is there");
+            }
+        });
+        let _ = done.send(());
+    });
+    ended.recv_timeout(Duration::from_secs(60)).expect("a thread waits for a value that was sent");
 }

@@ -3,8 +3,6 @@
 //! `mpsc`, `oneshot`, `Notify` and `Semaphore` are tokio's (measured deterministic, no runtime
 //! needed). `tokio::sync::watch` wakes in a random order, so `watch` is our own.
 
-#[cfg(test)]
-mod tests;
 pub mod watch;
 
 pub use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
