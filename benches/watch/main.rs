@@ -1,11 +1,13 @@
 //! What watchers cost, measured against a real process:
-//! `cargo bench --bench watch [-- [PROGRAM] [--only many|one-key|slow]]`.
+//! `cargo bench --bench watch [-- [PROGRAM] [--only many|one-key|slow|floor]]`.
 //!
 //! `PROGRAM` is another server with etcd's flags, for example `etcd`; without it this build's own is
 //! measured. Server CPU comes from `/proc`, so it is steadier than times on a busy machine; the
 //! client runs in this process and shares the machine.
 
-use std::path::PathBuf;
+mod floor;
+
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -334,6 +336,11 @@ fn main() {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--only" => only = arguments.next(),
+            "--serve-floor" => {
+                let (mut value, needed) = (|| arguments.next(), "a way and a directory");
+                let (way, directory) = (value().expect(needed), value().expect(needed));
+                return floor::serve(Path::new(&directory), way == "ten");
+            }
             _ => program = argument,
         }
     }
@@ -344,6 +351,11 @@ fn main() {
             many_watchers(&program, true, 1).await;
             many_watchers(&program, false, 1).await;
             many_watchers(&program, true, 10).await;
+        }
+        if wanted("floor") {
+            floor::measure(true, 1).await;
+            floor::measure(false, 1).await;
+            floor::measure(true, 10).await;
         }
         if wanted("one-key") {
             one_key(&program).await;
