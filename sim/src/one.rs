@@ -158,6 +158,9 @@ fn shared(world: &World, cluster: &Cluster, scenario: &Scenario) -> Shared {
             let local_ns = told.world.clock(seen.node).now_ns();
             lock(&told.checks).on_clock(seen.node.0, local_ns);
         }
+        if matches!(seen.observation, Observation::Recovered { .. }) {
+            told.judge(recovered_on_firm_ground(&told.world, seen.node));
+        }
         let checked = lock(&told.checks).on_observation(seen.time_ns, seen.node.0, &seen.observation);
         told.judge(checked);
     }));
@@ -334,6 +337,18 @@ async fn probe(shared: Shared, node: NodeId) {
 }
 
 /// What breaks with a death: a panic, or data that is not usable though nothing damaged it.
+/// A member that has recovered relies on nothing that a power cut may still take: neither on bytes nor
+/// on names. What it may lose are spare segments and files that are not finished.
+fn recovered_on_firm_ground(world: &World, node: NodeId) -> Result<(), Violation> {
+    let counts = |file: &String| file == "identity" || file.ends_with(".log") || file.ends_with("state.redb");
+    let at_risk: Vec<String> = world.disk(node).at_risk().into_iter().filter(counts).collect();
+    if at_risk.is_empty() {
+        return Ok(());
+    }
+    let files = at_risk.join(", ");
+    Err(Violation::new("recovery", format!("{node} recovered, but a power cut may still take {files}")))
+}
+
 fn broken_by(world: &World, death: &Death) -> Option<Violation> {
     match &death.cause {
         Cause::Panicked(text) => Some(Violation::new("panic", format!("{}: {text}", death.node))),

@@ -34,34 +34,46 @@ const TRANSACTION_ROWS: usize = 10_000;
 const TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// A block file as redb wants it.
-#[derive(Debug)]
-struct Backend<F>(F);
+struct Backend<F, N> {
+    file: F,
+    /// Called after each sync that failed, also of those whose error redb keeps to itself.
+    on_failed_sync: N,
+}
 
-impl<F: BlockFile> redb::StorageBackend for Backend<F> {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(offset, out)
-    }
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(offset, data)
+impl<F: BlockFile, N> std::fmt::Debug for Backend<F, N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.file.fmt(f)
     }
 }
 
-/// Opens or creates a database in `file`.
-pub(super) fn open<F: BlockFile>(file: F) -> Result<Database, CheckpointError> {
+impl<F: BlockFile, N: Fn() + Send + Sync + 'static> redb::StorageBackend for Backend<F, N> {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(offset, out)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync().inspect_err(|_| (self.on_failed_sync)())
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(offset, data)
+    }
+}
+
+/// Opens or creates a database in `file`. `on_failed_sync` hears of each sync that fails from here on.
+pub(super) fn open<F: BlockFile>(
+    file: F,
+    on_failed_sync: impl Fn() + Send + Sync + 'static,
+) -> Result<Database, CheckpointError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     // Pages that rot are found here, as damage that is named, and not by whoever reads them later.
     builder.set_check_integrity_on_open(true);
-    builder.create_with_backend(Backend(file)).map_err(CheckpointError::database)
+    builder.create_with_backend(Backend { file, on_failed_sync }).map_err(CheckpointError::database)
 }
 
 /// What a database holds.

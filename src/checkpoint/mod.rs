@@ -8,6 +8,7 @@ mod database;
 mod error;
 mod guard;
 mod rows;
+mod suspect;
 
 pub use error::CheckpointError;
 pub use rows::{Row, read_rows};
@@ -86,14 +87,24 @@ impl<R: Runtime> Checkpoint<R> {
         disk.create_dir(DIRECTORY).await.map_err(failed)?;
         disk.sync_dir("").await.map_err(failed)?;
         let names = folder.list("").await.map_err(failed)?;
-        if names.iter().any(|name| name == NEXT_FILE) {
+        let has = |name: &str| names.iter().any(|other| other == name);
+        if has(NEXT_FILE) {
             folder.remove(NEXT_FILE).await.map_err(|error| CheckpointError::io(NEXT_FILE, error))?;
         }
-        let mut checkpoint = Checkpoint { disk: folder, stand: Stand::Empty };
-        if !names.iter().any(|name| name == FILE) {
-            return Ok((checkpoint, None));
+        if !has(FILE) {
+            return Ok((Checkpoint { disk: folder, stand: Stand::Empty }, None));
         }
-        let disk = checkpoint.disk.clone();
+        if has(suspect::MARK) {
+            suspect::copy::<R>(&folder).await?;
+        }
+        // The last program may have ended between the rename and the folder's sync, or because of it.
+        if !planted!(RenameTrusted) {
+            folder.sync_dir("").await.map_err(failed)?;
+        }
+        if has(suspect::MARK) {
+            folder.remove(suspect::MARK).await.map_err(failed)?;
+        }
+        let disk = folder.clone();
         let opened = R::spawn_blocking("checkpoint", move || {
             guarded(|| {
                 let database = open_file::<R>(&disk, FILE, OpenMode::Write)?;
@@ -104,9 +115,9 @@ impl<R: Runtime> Checkpoint<R> {
         let Some(database::Content { meta, state }) = content else {
             return Err(CheckpointError::Count { recorded: 1, found: 0 });
         };
-        checkpoint.stand = Stand::Saved(Arc::new(database), meta.state.revision);
+        let stand = Stand::Saved(Arc::new(database), meta.state.revision);
         let Meta { applied, membership, .. } = meta;
-        Ok((checkpoint, Some(Loaded { state, applied, membership })))
+        Ok((Checkpoint { disk: folder, stand }, Some(Loaded { state, applied, membership })))
     }
 
     /// Saves what changed since the last save: the records of `view` after the last saved revision,
@@ -190,7 +201,8 @@ impl<R: Runtime> Checkpoint<R> {
 
 fn open_file<R: Runtime>(disk: &R::Disk, name: &str, mode: OpenMode) -> Result<Open, CheckpointError> {
     let file = disk.block_file(name, mode).map_err(|error| CheckpointError::io(name, error))?;
-    database::open(file).map(Open::new)
+    let folder = disk.clone();
+    database::open(file, move || suspect::mark::<R>(&folder)).map(Open::new)
 }
 
 fn observe<R: Runtime>(view: &View, position: LogPosition) {

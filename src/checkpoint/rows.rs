@@ -34,7 +34,7 @@ pub fn read_rows<F: BlockFile>(file: F, visit: impl FnMut(Row)) -> Result<(), Ch
 }
 
 fn read<F: BlockFile>(file: F, mut visit: impl FnMut(Row)) -> Result<(), CheckpointError> {
-    let database = open(file)?;
+    let database = open(file, || {})?;
     let transaction = database.begin_read().map_err(CheckpointError::database)?;
     let (mut recorded, mut end) = (None, None);
     match read_meta(&transaction) {

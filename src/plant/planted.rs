@@ -56,6 +56,10 @@ plants! {
     MoreOffByOne => "more-off-by-one", "calm", "answer";
     /// The log purges behind a checkpoint that is not durable yet.
     PurgeBeforeCheckpoint => "purge-before-checkpoint", "power-cut", "C3|S2|recovery";
+    /// A start relies on a name of the checkpoint whose folder was not synced after the rename.
+    RenameTrusted => "rename-trusted", "disk-faults", "recovery";
+    /// A start relies on what a failed sync left in the operating system's cache.
+    FailedSyncTrusted => "failed-sync-trusted", "disk-faults", "recovery";
     /// Requests wait on a connection that the other side has forgotten: no pings.
     HalfOpenLink => "half-open-link", "everything", "liveness|watch-progress";
     /// A watch created in the past delivers from one revision too late.

@@ -171,6 +171,10 @@ impl Medium {
         self.pending_names.clear();
     }
 
+    fn fail_sync(&mut self, id: usize) {
+        self.contents[id].fail_sync(&mut self.losses);
+    }
+
     /// The power is gone: what was not synced meets its fate.
     fn lose(&mut self) {
         let loss = match self.losses.below(4) {

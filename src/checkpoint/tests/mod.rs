@@ -1,5 +1,7 @@
 //! The checkpoint on a disk in memory: what comes back, and power cuts at every step.
 
+mod killed;
+
 use std::sync::{Arc, Mutex};
 
 use crate::runtime::memory::{Crashed, Loss, Memory, MemoryDisk, draw, run};

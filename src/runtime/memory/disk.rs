@@ -153,6 +153,18 @@ impl Medium {
         }
     }
 
+    /// Makes the names of `folder` durable, and of no folder in it.
+    fn sync_names(&mut self, folder: &str) {
+        for change in std::mem::take(&mut self.pending_names) {
+            let (NameChange::Set(name, _) | NameChange::Remove(name)) = &change;
+            if name.strip_prefix(folder).is_some_and(|name| !name.contains('/')) {
+                Self::apply_name(&mut self.durable_names, &change);
+            } else {
+                self.pending_names.push(change);
+            }
+        }
+    }
+
     fn cut(&mut self, loss: Loss) {
         let mut random = match loss {
             Loss::Some(seed) => seed,
@@ -288,11 +300,11 @@ impl Disk for MemoryDisk {
         let names = medium.names.keys().filter_map(|name| name.strip_prefix(&folder));
         Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
     }
-    async fn sync_dir(&self, _path: &str) -> io::Result<()> {
+    async fn sync_dir(&self, path: &str) -> io::Result<()> {
+        let folder = if path.is_empty() { self.prefix.clone() } else { self.path(path) + "/" };
         let mut medium = lock(&self.medium);
         Medium::ended(medium.step()?)?;
-        medium.durable_names = medium.names.clone();
-        medium.pending_names.clear();
+        medium.sync_names(&folder);
         Ok(())
     }
     fn subdirectory(&self, path: &str) -> MemoryDisk {

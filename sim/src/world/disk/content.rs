@@ -77,7 +77,24 @@ impl Content {
         }
     }
 
+    /// A sync failed: each sector was written or not, and nothing is left to write. What was not is
+    /// still shown, until the power is cut. The length is the file system's own affair and is kept.
+    pub fn fail_sync(&mut self, stream: &mut Stream) {
+        self.settle(Loss::Some, true, stream);
+    }
+
+    /// The power is cut.
     pub fn lose(&mut self, loss: Loss, stream: &mut Stream) {
+        self.settle(loss, false, stream);
+        self.now.clone_from(&self.durable);
+    }
+
+    /// Whether a power cut would leave what is shown now.
+    pub fn is_durable(&self) -> bool {
+        self.pending.is_empty() && self.now == *self.durable
+    }
+
+    fn settle(&mut self, loss: Loss, keeps_length: bool, stream: &mut Stream) {
         let durable = Arc::make_mut(&mut self.durable);
         for (change, data) in std::mem::take(&mut self.pending) {
             let keep = |stream: &mut Stream| match loss {
@@ -87,7 +104,7 @@ impl Content {
             };
             match change {
                 Change::Length(length) => {
-                    if keep(stream) {
+                    if keeps_length || keep(stream) {
                         durable.resize(length, 0);
                     }
                 }
@@ -104,7 +121,6 @@ impl Content {
                 }
             }
         }
-        self.now.clone_from(durable);
     }
 }
 

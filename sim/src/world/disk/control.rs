@@ -79,6 +79,15 @@ impl DiskControl {
         self.disk.medium().names.keys().cloned().collect()
     }
 
+    /// The files that a power cut would change now: their name or their bytes.
+    pub fn at_risk(&self) -> Vec<String> {
+        let medium = self.disk.medium();
+        let kept = |(name, id): &(&String, &usize)| {
+            medium.durable_names.get(*name) == Some(*id) && medium.contents[**id].is_durable()
+        };
+        medium.names.iter().filter(|file| !kept(file)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Bytes of all files there are now.
     pub fn used_bytes(&self) -> u64 {
         self.disk.medium().used_bytes()

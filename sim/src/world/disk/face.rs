@@ -89,13 +89,20 @@ impl Opened {
         let (ns, failed) = self.disk.delay(&self.inner, self.owner, sync)?;
         self.inner.sleep_true(ns).await;
         self.disk.begin(&self.inner, self.owner, what, &self.path)?;
-        failed.map_or(Ok(()), Err)
+        self.fails(sync, failed)
     }
 
     fn step_now(&self, what: &str, sync: bool) -> io::Result<()> {
         let (ns, failed) = self.disk.delay(&self.inner, self.owner, sync)?;
         charge(ns);
         self.disk.begin(&self.inner, self.owner, what, &self.path)?;
+        self.fails(sync, failed)
+    }
+
+    fn fails(&self, sync: bool, failed: Option<io::Error>) -> io::Result<()> {
+        if sync && failed.is_some() {
+            self.disk.medium().fail_sync(self.id);
+        }
         failed.map_or(Ok(()), Err)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use etched::runtime::{Disk, File, OpenMode, Runtime};
 
-use super::SimFile;
+use super::{DiskFaults, SimFile};
 use crate::world::{NodeId, SimRuntime, World, WorldConfig, isolated};
 
 /// One program writes and is killed, the next writes ten times; meanwhile somebody goes on with the
@@ -58,4 +58,46 @@ fn files_of_a_program_that_is_over_do_nothing() {
     let (times, content, _) = &quiet;
     assert_eq!((times.len(), &content[..5]), (10, &b"later"[..]));
     assert_eq!(isolated(|| two_lives(25)), quiet);
+}
+
+/// What is shown, what is durable, and what a power cut would change: after a sync that failed, after
+/// one that succeeded although it had nothing left to write, and after the bytes were written again.
+async fn after_a_failed_sync(world: &World, node: NodeId) -> Vec<(bool, bool, Vec<String>)> {
+    let seen: Arc<Mutex<Vec<(bool, bool, Vec<String>)>>> = Arc::default();
+    let (told, files) = (seen.clone(), world.clone());
+    world.start(node, async move {
+        let (disk, control) = (files.disk_of(node), files.disk(node));
+        let text = [7; 64 * 512];
+        let file = disk.open("f", OpenMode::Create).await.expect("a file");
+        let look = async || {
+            let shown = file.read_at(0, text.len()).await.expect("read") == text;
+            let durable = control.synced_image("f").is_some_and(|image| image == text);
+            told.lock().unwrap().push((shown, durable, control.at_risk()));
+        };
+        let (good, sync_error_ppm) = (control.faults(), 1_000_000);
+        control.set_faults(DiskFaults { sync_error_ppm, ..good.clone() });
+        file.write_sync(0, text.to_vec()).await.expect_err("the sync fails");
+        control.set_faults(good);
+        look().await;
+        disk.sync_dir("").await.expect("its name");
+        file.sync().await.expect("synced");
+        look().await;
+        file.write_sync(0, text.to_vec()).await.expect("written again");
+        look().await;
+        SimRuntime::sleep(Duration::from_secs(9)).await;
+    });
+    world.sleep(Duration::from_secs(1)).await;
+    seen.lock().unwrap().clone()
+}
+
+#[test]
+fn what_a_failed_sync_forgot_no_later_one_writes() {
+    let seen = isolated(|| {
+        let world = World::new(7, WorldConfig::default());
+        let node = world.add_node("n1");
+        let main = world.clone();
+        world.run(async move { after_a_failed_sync(&main, node).await })
+    });
+    let at_risk = vec!["f".to_string()];
+    assert_eq!(seen, [(true, false, at_risk.clone()), (true, false, at_risk), (true, true, vec![])]);
 }
