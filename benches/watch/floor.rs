@@ -1,6 +1,6 @@
 //! What the machine alone takes for a put and its ten events: a program without protocol, replication
 //! or state that writes and flushes each put and sends bytes of the same lengths to the same number
-//! of sockets, in blocking calls. No server that keeps its word needs less.
+//! of sockets, in blocking calls. A server that keeps its word cannot need much less.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

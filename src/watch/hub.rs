@@ -83,8 +83,8 @@ impl<H: History> Hub<H> {
         let Some(session) = self.sessions[id.0].as_mut() else { return };
         let duplicate = spec.watch_id != 0 && session.watchers.contains_key(&spec.watch_id);
         let refusal = [
-            (spec.range.is_empty(), EMPTY_RANGE),
             (spec.start_revision < 0, COMPACTED),
+            (spec.range.is_empty(), EMPTY_RANGE),
             (duplicate, DUPLICATE_ID),
         ];
         if let Some((_, reason)) = refusal.into_iter().find(|(refused, _)| *refused) {
