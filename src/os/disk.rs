@@ -38,9 +38,15 @@ struct Inner {
 }
 
 impl OsDisk {
-    /// The directory `root`, created with its parents when missing.
+    /// The directory `root`, created with its parents when missing; their names are durable.
     pub fn open(root: &Path, sync: bool) -> io::Result<OsDisk> {
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
         std::fs::create_dir_all(root)?;
+        for made in missing.into_iter().rev().filter(|_| sync) {
+            let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+            open(above.unwrap_or(Path::new(".")), OpenMode::Read)?.sync_all()?;
+        }
         Ok(OsDisk::at(root.to_path_buf(), sync, None))
     }
 

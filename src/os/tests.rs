@@ -44,6 +44,19 @@ fn files_keep_what_was_written() {
 }
 
 #[test]
+fn a_directory_is_made_with_its_parents() {
+    let top = directory("parents");
+    for _ in 0..2 {
+        let disk = OsDisk::open(&top.join("a/b"), true).expect("open");
+        assert_eq!(block_on(disk.list("")).expect("list"), Vec::<String>::new());
+    }
+    std::fs::write(top.join("a/c"), "").expect("a file");
+    let refused = OsDisk::open(&top.join("a/c/d"), true).map(drop).expect_err("a file is in the way");
+    assert_eq!(refused.kind(), std::io::ErrorKind::NotADirectory);
+    let _ = std::fs::remove_dir_all(top);
+}
+
+#[test]
 fn zeros_written_ahead_lie_over_nothing() {
     block_on(async {
         const LENGTH: usize = 3_000_000;
