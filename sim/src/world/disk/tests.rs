@@ -60,10 +60,13 @@ fn files_of_a_program_that_is_over_do_nothing() {
     assert_eq!(isolated(|| two_lives(25)), quiet);
 }
 
-/// What is shown, what is durable, and what a power cut would change: after a sync that failed, after
+/// Whether all is shown, whether all is durable, and what a power cut would change.
+type Look = (bool, bool, Vec<String>);
+
+/// How a file stands: after a sync that failed, after
 /// one that succeeded although it had nothing left to write, and after the bytes were written again.
-async fn after_a_failed_sync(world: &World, node: NodeId) -> Vec<(bool, bool, Vec<String>)> {
-    let seen: Arc<Mutex<Vec<(bool, bool, Vec<String>)>>> = Arc::default();
+async fn after_a_failed_sync(world: &World, node: NodeId) -> Vec<Look> {
+    let seen: Arc<Mutex<Vec<Look>>> = Arc::default();
     let (told, files) = (seen.clone(), world.clone());
     world.start(node, async move {
         let (disk, control) = (files.disk_of(node), files.disk(node));
