@@ -9,6 +9,7 @@ use etched::runtime::{Runtime, timeout};
 use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::lease_client::LeaseClient;
 use etched_testkit::{Request, Response};
+use futures_util::future::join;
 use futures_util::stream::poll_fn;
 use tonic::Streaming;
 
@@ -220,9 +221,18 @@ impl Lessee {
         let asked = lock(&self.shared.checks).on_lease_asked(id);
         let mut client = LeaseClient::new(channel);
         let question = client.lease_time_to_live(pb::LeaseTimeToLiveRequest { id, keys });
-        match timeout::<SimRuntime, _>(PATIENCE, question).await {
+        let world = self.shared.world.clone();
+        let question = timeout::<SimRuntime, _>(PATIENCE, question);
+        // Sometimes the lease is renewed while the question is on its way.
+        let renews = self.draws.below(6) == 0;
+        let renewal = async {
+            if renews {
+                SimRuntime::sleep(Duration::from_millis(1200)).await;
+                self.keep_alive(id).await;
+            }
+        };
+        match join(question, renewal).await.0 {
             Some(Ok(answer)) => {
-                let world = &self.shared.world;
                 let local_ns = |node| world.clock(NodeId(node)).now_ns();
                 let answer = answer.get_ref();
                 let checked = lock(&self.shared.checks).on_time_to_live(&asked, keys, answer, local_ns);

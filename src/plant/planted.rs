@@ -102,6 +102,8 @@ plants! {
     TtlWithoutClock => "ttl-without-clock", "leases", "lease-countdown";
     /// What has passed since the leader began to lead counts twice in the time that is left.
     TtlElapsedTwice => "ttl-elapsed-twice", "leases", "lease-countdown";
+    /// The time left is told by a clock that was read before the lease was renewed.
+    TtlFromOlderMoment => "ttl-from-older-moment", "leases", "lease-countdown";
     /// The lease clock runs by the wall clock (etcd #12291, #6700).
     LeaseWallClock => "lease-wall-clock", "leases", "lease-early|lease-handover|lease-gone";
     /// Who waits for a lock waits for the next in the queue only, which may leave before its turn.

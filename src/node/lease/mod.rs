@@ -4,6 +4,8 @@ mod keeper;
 
 pub(super) use keeper::keep;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
 
@@ -12,8 +14,19 @@ use super::api::{Header, RequestContext};
 use crate::lease::Leases;
 use crate::raft::ProposeError;
 use crate::runtime::Runtime;
+use crate::state::View;
 use crate::types::limits::{MAX_LEASE_TTL_S, min_lease_ttl_s};
 use crate::types::{Command, Error, LeaseGrantResponse, LeaseId, LeaseTimeToLiveResponse};
+
+/// How much later than the clock the lease is looked at, now and then, in simulation.
+const LATE_LOOK: Duration = Duration::from_millis(2500);
+
+/// What the lease clock shows, at least, to whoever sees `view`, when it showed `clock_ms` before. What
+/// was applied since then may have renewed leases: by the older moment they had more than their TTL left.
+fn clock_for(clock_ms: u64, view: &View) -> u64 {
+    let is_trusted = planted!(TtlFromOlderMoment) || (planted!(TtlWithoutClock) && clock_ms == 0);
+    if is_trusted { clock_ms } else { clock_ms.max(view.leases().clock()) }
+}
 
 impl<R: Runtime> Node<R> {
     /// Lease.LeaseGrant (L1–L3): a lease of `ttl` seconds, raised to 1.5 election time-outs. With id
@@ -74,9 +87,13 @@ impl<R: Runtime> Node<R> {
         if let Some(index) = moment.index {
             self.inner.engine.wait_applied(index, deadline).await.map_err(fail)?;
         }
+        if buggify!("late look at a lease") {
+            R::sleep(LATE_LOOK).await;
+        }
         let view = self.view();
+        let clock_ms = clock_for(moment.clock_ms, &view);
         let response = view.leases().get(id).map(|lease| LeaseTimeToLiveResponse {
-            ttl: i64::try_from(Leases::remaining_ms(lease, moment.clock_ms) / 1000).unwrap_or(i64::MAX),
+            ttl: i64::try_from(Leases::remaining_ms(lease, clock_ms) / 1000).unwrap_or(i64::MAX),
             granted_ttl: lease.ttl(),
             keys: if keys {
                 lease.keys().map(|record| Bytes::copy_from_slice(record.key())).collect()
