@@ -25,18 +25,28 @@ const TTLS_S: [i64; 6] = [1, 2, 2, 3, 4, 6];
 /// How near to its end a lease is kept alive.
 const NEAR_MS: u64 = 150;
 
-/// A client that holds leases until its time is over. `weights` as in [`crate::plan::Plan::leases`]; with
-/// `elections` half of the locks are elections.
-pub async fn run_lessee(shared: Shared, node: NodeId, number: u64, weights: [u32; 5], elections: bool) {
+/// What lessees do.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// As in [`crate::plan::Plan::leases`].
+    pub weights: [u32; 5],
+    /// Half of the locks are elections.
+    pub elections: bool,
+    /// A lease is sometimes renewed while its lessee asks what it has left.
+    pub renews_while_asking: bool,
+}
+
+/// A client that holds leases until its time is over.
+pub async fn run_lessee(shared: Shared, node: NodeId, number: u64, habits: Habits) {
     let draws = Draws::new(shared.world.seed(), "lessee", node.0, 0, 0);
     let connection = Connection::new(&shared, node, number as usize);
-    let mut lessee = Lessee { shared, number, sequence: 0, draws, connection, elections, stream: None };
+    let mut lessee = Lessee { shared, number, sequence: 0, draws, connection, habits, stream: None };
     while !lessee.shared.is_over() {
         let pause = 1 + lessee.draws.below(300);
         SimRuntime::sleep(Duration::from_millis(pause)).await;
         if let Some((id, ttl)) = lessee.grant().await {
             lock(&lessee.shared.leases).insert(id);
-            lessee.hold(id, ttl, weights).await;
+            lessee.hold(id, ttl, habits.weights).await;
             lock(&lessee.shared.leases).remove(&id);
         }
     }
@@ -55,7 +65,7 @@ pub(crate) struct Lessee {
     pub(crate) sequence: u64,
     pub(crate) draws: Draws,
     pub(crate) connection: Connection,
-    elections: bool,
+    habits: Habits,
     stream: Option<KeepAlives>,
 }
 
@@ -113,7 +123,7 @@ impl Lessee {
                 self.operation(Request::LeaseRevoke(pb::LeaseRevokeRequest { id })).await;
                 self.idle(id, 200).await;
             }
-            Some(4) if self.elections && self.draws.coin() => self.campaign(id, ttl_ms).await,
+            Some(4) if self.habits.elections && self.draws.coin() => self.campaign(id, ttl_ms).await,
             Some(4) => self.lock(id, ttl_ms).await,
             // Left to expire; some look on.
             _ if self.draws.coin() => self.idle(id, ttl_ms + 1500).await,
@@ -223,8 +233,7 @@ impl Lessee {
         let question = client.lease_time_to_live(pb::LeaseTimeToLiveRequest { id, keys });
         let world = self.shared.world.clone();
         let question = timeout::<SimRuntime, _>(PATIENCE, question);
-        // Sometimes the lease is renewed while the question is on its way.
-        let renews = self.draws.below(6) == 0;
+        let renews = self.habits.renews_while_asking && self.draws.below(6) == 0;
         let renewal = async {
             if renews {
                 SimRuntime::sleep(Duration::from_millis(1200)).await;

@@ -13,7 +13,7 @@ use crate::check::digest::EndState;
 use crate::check::{CheckConfig, Checks, OpId, Outcome, Violation};
 use crate::client::{Connection, Counts, Shared, lock, run_client, send};
 use crate::cluster::Cluster;
-use crate::lessee::run_lessee;
+use crate::lessee::{Habits, run_lessee};
 use crate::nemesis::{Nemesis, heal};
 use crate::observer::run_observer;
 use crate::plan::{self, Plan};
@@ -228,11 +228,13 @@ async fn story(
 /// leases, that number their writes, that observe elections.
 fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
     let world = &shared.world;
-    let (rate, workload, leases) = (scenario.rate, plan.workload, plan.leases);
+    let (rate, workload) = (scenario.rate, plan.workload);
+    let habits =
+        Habits { weights: plan.leases, elections: plan.elections, renews_while_asking: scenario.buggify };
     let lessees = if plan.leases == [0; 5] { 0 } else { scenario.lessees };
     let retriers = if plan.retries { scenario.retriers } else { 0 };
     let observers = if plan.elections { scenario.observers } else { 0 };
-    let (elections, hasty) = (plan.elections, scenario.hasty_watchers);
+    let hasty = scenario.hasty_watchers;
     let kinds = [scenario.clients, scenario.watchers, lessees, retriers, observers].map(u64::from);
     let last = [1, 2, 3, 4, 5].map(|upto| kinds[..upto].iter().sum::<u64>());
     for number in 1..=last[4] {
@@ -243,7 +245,7 @@ fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
         } else if number <= last[1] {
             world.start(node, async move { run_watcher(told, node, number, hasty).await });
         } else if number <= last[2] {
-            world.start(node, async move { run_lessee(told, node, number, leases, elections).await });
+            world.start(node, async move { run_lessee(told, node, number, habits).await });
         } else if number <= last[3] {
             world.start(node, async move { run_retrier(told, node, number).await });
         } else {

@@ -24,8 +24,13 @@ const LATE_LOOK: Duration = Duration::from_millis(2500);
 /// What the lease clock shows, at least, to whoever sees `view`, when it showed `clock_ms` before. What
 /// was applied since then may have renewed leases: by the older moment they had more than their TTL left.
 fn clock_for(clock_ms: u64, view: &View) -> u64 {
-    let is_trusted = planted!(TtlFromOlderMoment) || (planted!(TtlWithoutClock) && clock_ms == 0);
-    if is_trusted { clock_ms } else { clock_ms.max(view.leases().clock()) }
+    if planted!(TtlFromOlderMoment) {
+        return clock_ms;
+    }
+    if planted!(TtlWithoutClock) && clock_ms == 0 {
+        return 0;
+    }
+    clock_ms.max(view.leases().clock())
 }
 
 impl<R: Runtime> Node<R> {
