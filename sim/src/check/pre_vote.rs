@@ -123,8 +123,10 @@ impl PreVote {
             && leader != node
             && settled(time_ns, since, self.settle_ns)
         {
-            let hears = |voter: &&u32| {
-                **voter != node && (**voter == leader || self.in_contact(time_ns, leader, **voter))
+            // One that stood still for a while does not know either whether it still leads.
+            let hears = |voter: &&u32| match **voter == leader {
+                true => self.is_well(time_ns, leader),
+                false => **voter != node && self.in_contact(time_ns, leader, **voter),
             };
             lost.extend(self.voters.iter().filter(hears));
         }
@@ -139,13 +141,16 @@ impl PreVote {
 
     /// Whether the voter must still be hearing the leader.
     fn in_contact(&self, time_ns: u64, leader: u32, voter: u32) -> bool {
-        let well = |node: u32| {
-            self.running.contains(&node)
-                && !self.down.contains(&node)
-                && settled(time_ns, self.up_since.get(&node).copied().unwrap_or(0), self.settle_ns)
-        };
+        let well = |node: u32| self.is_well(time_ns, node);
         let good = |from, to| self.has_been(Link::Good, time_ns, from, to);
         well(leader) && well(voter) && good(leader, voter) && good(voter, leader)
+    }
+
+    /// Whether the node has run well for a while.
+    fn is_well(&self, time_ns: u64, node: u32) -> bool {
+        self.running.contains(&node)
+            && !self.down.contains(&node)
+            && settled(time_ns, self.up_since.get(&node).copied().unwrap_or(0), self.settle_ns)
     }
 
     /// Whether no answer of the voter can have come for a while.
@@ -225,6 +230,21 @@ mod tests {
         check.node(5 * SECOND, 1, false);
         check.node(6 * SECOND, 1, true);
         assert_eq!(stand(&mut check, 20 * SECOND, 2, 2), Ok(()));
+    }
+
+    #[test]
+    fn a_leader_that_stood_still_may_help_to_replace_it() {
+        let mut check = cluster();
+        for other in [2, 3] {
+            check.link(5 * SECOND, 1, other, Link::Cut);
+            check.link(5 * SECOND, other, 1, Link::Cut);
+        }
+        let leads = Observation::RoleChanged { term: 2, role: Role::Leader, leader: Some(2) };
+        check.observe(5 * SECOND, 2, &leads).unwrap();
+        check.node(6 * SECOND, 2, false);
+        check.node(9 * SECOND, 2, true);
+        assert_eq!(stand(&mut check, 9 * SECOND + 1, 3, 3), Ok(()));
+        assert_eq!(stand(&mut check, 20 * SECOND, 3, 4).unwrap_err().checker, "pre-vote");
     }
 
     #[test]
