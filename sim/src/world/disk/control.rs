@@ -79,11 +79,13 @@ impl DiskControl {
         self.disk.medium().names.keys().cloned().collect()
     }
 
-    /// The files that a power cut would change now: their name or their bytes.
+    /// The files that a power cut would change now: their name or their bytes. Files that hold nothing
+    /// have nothing to lose.
     pub fn at_risk(&self) -> Vec<String> {
         let medium = self.disk.medium();
         let kept = |(name, id): &(&String, &usize)| {
-            medium.durable_names.get(*name) == Some(*id) && medium.contents[**id].is_durable()
+            let content = &medium.contents[**id];
+            content.is_blank() || (medium.durable_names.get(*name) == Some(*id) && content.is_durable())
         };
         medium.names.iter().filter(|file| !kept(file)).map(|(name, _)| name.clone()).collect()
     }
