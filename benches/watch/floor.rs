@@ -2,7 +2,7 @@
 //! or state that writes and flushes each put and sends bytes of the same lengths to the same number
 //! of sockets, in blocking calls. A server that keeps its word cannot need much less.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -68,12 +68,7 @@ pub async fn measure(spread: bool, burst: u64) {
         .spawn()
         .expect("the server starts");
     let mut address = String::new();
-    let out = child.stdout.as_mut().expect("a pipe");
-    while !address.ends_with('\n') {
-        let mut byte = [0];
-        out.read_exact(&mut byte).expect("an address");
-        address.push(char::from(byte[0]));
-    }
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut address).expect("an address");
     let server = Server { child, address: address.trim().to_string(), directory };
     let dial = async || OsNet.dial(&server.address).await.expect("a connection");
     let mut puts = dial().await;

@@ -338,7 +338,6 @@ async fn probe(shared: Shared, node: NodeId) {
     }
 }
 
-/// What breaks with a death: a panic, or data that is not usable though nothing damaged it.
 /// A member that has recovered relies on nothing that a power cut may still take: neither on bytes nor
 /// on names. What it may lose are spare segments and files that are not finished.
 fn recovered_on_firm_ground(world: &World, node: NodeId) -> Result<(), Violation> {
@@ -351,6 +350,7 @@ fn recovered_on_firm_ground(world: &World, node: NodeId) -> Result<(), Violation
     Err(Violation::new("recovery", format!("{node} recovered, but a power cut may still take {files}")))
 }
 
+/// What breaks with a death: a panic, or data that is not usable though nothing damaged it.
 fn broken_by(world: &World, death: &Death) -> Option<Violation> {
     match &death.cause {
         Cause::Panicked(text) => Some(Violation::new("panic", format!("{}: {text}", death.node))),

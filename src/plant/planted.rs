@@ -45,7 +45,7 @@ plants! {
     /// A put loses its lease or swaps key and value on its way into the log.
     RequestMistranslated => "request-mistranslated", "calm", "answer|revision|watch-reliable";
     /// The answer to an append counts for later ones that cover no more (openraft 0.10.0-alpha.37).
-    AnswerCoversLaterAppends => "answer-covers-later-appends", "pauses", "stale-read|L2|lease-countdown";
+    AnswerCoversLaterAppends => "answer-covers-later-appends", "late-answers", "stale-read|L2";
     /// Reads trust the leader's lease although its clock may run at half speed.
     LeaseRead => "lease-read", "clock-skew", "stale-read|L2";
     /// The answer of a write leaves before the entry is applied here.

@@ -123,9 +123,10 @@ impl PreVote {
             && leader != node
             && settled(time_ns, since, self.settle_ns)
         {
-            // One that stood still for a while does not know either whether it still leads.
+            // One that stood still until lately does not know either whether it still leads.
+            let leads = settled(time_ns, self.up_since(leader), self.settle_ns);
             let hears = |voter: &&u32| match **voter == leader {
-                true => self.is_well(time_ns, leader),
+                true => leads,
                 false => **voter != node && self.in_contact(time_ns, leader, **voter),
             };
             lost.extend(self.voters.iter().filter(hears));
@@ -141,16 +142,18 @@ impl PreVote {
 
     /// Whether the voter must still be hearing the leader.
     fn in_contact(&self, time_ns: u64, leader: u32, voter: u32) -> bool {
-        let well = |node: u32| self.is_well(time_ns, node);
+        let well = |node: u32| {
+            self.running.contains(&node)
+                && !self.down.contains(&node)
+                && settled(time_ns, self.up_since(node), self.settle_ns)
+        };
         let good = |from, to| self.has_been(Link::Good, time_ns, from, to);
         well(leader) && well(voter) && good(leader, voter) && good(voter, leader)
     }
 
-    /// Whether the node has run well for a while.
-    fn is_well(&self, time_ns: u64, node: u32) -> bool {
-        self.running.contains(&node)
-            && !self.down.contains(&node)
-            && settled(time_ns, self.up_since.get(&node).copied().unwrap_or(0), self.settle_ns)
+    /// When the node began to run well the last time.
+    fn up_since(&self, node: u32) -> u64 {
+        self.up_since.get(&node).copied().unwrap_or(0)
     }
 
     /// Whether no answer of the voter can have come for a while.
@@ -242,9 +245,10 @@ mod tests {
         let leads = Observation::RoleChanged { term: 2, role: Role::Leader, leader: Some(2) };
         check.observe(5 * SECOND, 2, &leads).unwrap();
         check.node(6 * SECOND, 2, false);
+        assert_eq!(stand(&mut check, 8 * SECOND, 3, 3).unwrap_err().checker, "pre-vote");
         check.node(9 * SECOND, 2, true);
-        assert_eq!(stand(&mut check, 9 * SECOND + 1, 3, 3), Ok(()));
-        assert_eq!(stand(&mut check, 20 * SECOND, 3, 4).unwrap_err().checker, "pre-vote");
+        assert_eq!(stand(&mut check, 9 * SECOND + 1, 3, 4), Ok(()));
+        assert_eq!(stand(&mut check, 20 * SECOND, 3, 5).unwrap_err().checker, "pre-vote");
     }
 
     #[test]

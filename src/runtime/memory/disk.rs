@@ -127,8 +127,9 @@ impl Medium {
     fn sync(&mut self, id: usize) -> io::Result<()> {
         Self::ended(self.step()?)?;
         let content = &mut self.contents[id];
-        content.durable = content.now.clone();
-        content.pending.clear();
+        for change in std::mem::take(&mut content.pending) {
+            Self::apply(&mut content.durable, &change);
+        }
         Ok(())
     }
 
@@ -247,6 +248,15 @@ impl MemoryDisk {
         let id = medium.names[path];
         change(&mut medium.contents[id].now);
         medium.contents[id].durable = medium.contents[id].now.clone();
+    }
+
+    /// As after a sync that failed: what is shown stays, nothing of it is durable, and no later sync
+    /// writes it.
+    pub fn forget(&self, path: &str) {
+        let mut medium = lock(&self.medium);
+        let id = medium.names[path];
+        medium.contents[id].durable.clear();
+        medium.contents[id].pending.clear();
     }
 
     /// Gives a file another name behind everybody's back; `None` takes it away.

@@ -94,14 +94,9 @@ impl Content {
         self.now.iter().all(|byte| *byte == 0)
     }
 
-    /// Whether a power cut would leave what is shown now, but for zeros at the end: room that was made
-    /// and not yet used.
+    /// Whether a power cut would leave what is shown now.
     pub fn is_durable(&self) -> bool {
-        let written_bytes =
-            |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let is_length = |(change, _): &(Change, Vec<u8>)| matches!(change, Change::Length(_));
-        self.pending.iter().all(is_length)
-            && self.now[..written_bytes(&self.now)] == self.durable[..written_bytes(&self.durable)]
+        self.pending.is_empty() && self.now == *self.durable
     }
 
     fn settle(&mut self, loss: Loss, keeps_length: bool, stream: &mut Stream) {
