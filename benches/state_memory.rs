@@ -74,7 +74,7 @@ fn load(state: &mut State, keys: fn(u64) -> u64) {
 }
 
 fn apply(state: &mut State, command: Command) {
-    let envelope = Envelope { request_id: RequestId::default(), client: None, command };
+    let envelope = Envelope { request_id: RequestId::default(), caller: None, client: None, command };
     state.apply(&envelope).response.expect("a valid command");
 }
 

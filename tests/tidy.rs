@@ -13,14 +13,27 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mvcc", &["types"]),
     ("lease", &["types"]),
     ("members", &["types"]),
-    ("state", &["types", "mvcc", "lease", "members"]),
+    ("auth", &["types"]),
+    ("state", &["types", "mvcc", "lease", "members", "auth"]),
     ("watch", &["types"]),
     ("wal", &["types", "runtime", "codec"]),
     ("checkpoint", &["types", "runtime", "codec", "state"]),
     ("raft", &["types", "runtime", "codec", "state", "wal", "checkpoint"]),
     (
         "node",
-        &["types", "runtime", "codec", "lease", "members", "state", "watch", "wal", "checkpoint", "raft"],
+        &[
+            "types",
+            "runtime",
+            "codec",
+            "lease",
+            "members",
+            "auth",
+            "state",
+            "watch",
+            "wal",
+            "checkpoint",
+            "raft",
+        ],
     ),
     ("server", &["types", "runtime", "node"]),
     ("os", &["types", "runtime"]),
@@ -40,13 +53,15 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("prost", &["server"]),
     ("etched_proto", &["server"]),
     ("libc", &["os"]),
-    ("im", &["mvcc", "members", "lease", "state"]),
+    ("im", &["mvcc", "members", "lease", "auth", "state"]),
+    ("bcrypt", &["node"]),
+    ("base64", &["server"]),
     ("tokio", &["runtime", "raft", "node", "server", "os", "cli"]),
     ("tracing_subscriber", &["cli"]),
 ];
 
 /// Rooms without async, time or I/O.
-const PURE: &[&str] = &["types", "mvcc", "lease", "members", "state", "watch", "codec"];
+const PURE: &[&str] = &["types", "mvcc", "lease", "members", "auth", "state", "watch", "codec"];
 
 /// Lines that a file may have.
 const LINES: usize = 400;

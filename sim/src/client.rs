@@ -91,6 +91,11 @@ impl Connection {
         self.channel.clone()
     }
 
+    /// The member that it is connected to, or turns to next.
+    pub fn member(&self) -> NodeId {
+        self.members[self.at]
+    }
+
     /// Gives the channel up and turns to the next member.
     pub fn next_member(&mut self) {
         self.channel = None;
@@ -163,10 +168,22 @@ pub fn with_trace<T>(message: T, op: OpId) -> tonic::Request<T> {
     request
 }
 
-/// A message with its trace number and its number for retries.
-fn numbered<T>(message: T, op: OpId, number: Option<(u64, u64)>) -> tonic::Request<T> {
+/// What a request comes with.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Client and number of a write, for retries.
+    pub number: Option<(u64, u64)>,
+    /// Of a user.
+    pub token: Option<String>,
+}
+
+/// A message with its trace number and what else comes with it.
+pub fn with_extra<T>(message: T, op: OpId, extra: &Extra) -> tonic::Request<T> {
     let mut request = with_trace(message, op);
-    if let Some((client, sequence)) = number {
+    if let Some(token) = &extra.token {
+        request.metadata_mut().insert("token", token.parse().expect("letters and digits"));
+    }
+    if let Some((client, sequence)) = extra.number {
         for (name, number) in [("etched-client-id", client), ("etched-client-sequence", sequence)] {
             let number = number.to_string().parse().expect("digits are valid metadata");
             request.metadata_mut().insert(name, number);
@@ -177,25 +194,28 @@ fn numbered<T>(message: T, op: OpId, number: Option<(u64, u64)>) -> tonic::Reque
 
 /// Sends one request.
 pub async fn send(channel: GrpcChannel, request: Request, op: OpId) -> Result<Response, Status> {
-    send_numbered(channel, request, op, None).await
+    send_with(channel, request, op, Extra::default()).await
 }
 
-/// Sends one request, as write number `.1` of client `.0` if it has a number.
-pub async fn send_numbered(
+/// Sends one request with what comes with it.
+pub async fn send_with(
     channel: GrpcChannel,
     request: Request,
     op: OpId,
-    number: Option<(u64, u64)>,
+    extra: Extra,
 ) -> Result<Response, Status> {
+    let extra = &extra;
     let mut lease = LeaseClient::new(channel.clone());
     let mut kv = KvClient::new(channel).max_decoding_message_size(usize::MAX);
     Ok(match request {
-        Request::Range(request) => Response::Range(kv.range(with_trace(request, op)).await?.into_inner()),
-        Request::Put(request) => Response::Put(kv.put(numbered(request, op, number)).await?.into_inner()),
-        Request::DeleteRange(request) => {
-            Response::DeleteRange(kv.delete_range(numbered(request, op, number)).await?.into_inner())
+        Request::Range(request) => {
+            Response::Range(kv.range(with_extra(request, op, extra)).await?.into_inner())
         }
-        Request::Txn(request) => Response::Txn(kv.txn(numbered(request, op, number)).await?.into_inner()),
+        Request::Put(request) => Response::Put(kv.put(with_extra(request, op, extra)).await?.into_inner()),
+        Request::DeleteRange(request) => {
+            Response::DeleteRange(kv.delete_range(with_extra(request, op, extra)).await?.into_inner())
+        }
+        Request::Txn(request) => Response::Txn(kv.txn(with_extra(request, op, extra)).await?.into_inner()),
         Request::Compact(request) => {
             Response::Compact(kv.compact(with_trace(request, op)).await?.into_inner())
         }

@@ -57,6 +57,8 @@ impl Cluster {
                 catchup_entries: scenario.catchup_entries,
                 segment_bytes: 64 * 1024,
                 progress_interval_ms: 700,
+                bcrypt_cost: 4,
+                auth_token_ttl_ms: 3000,
                 ..NodeConfig::new(&format!("n{}", node.0), initial.clone())
             };
             let (at, handles, program) = (*node, handles.clone(), world.clone());

@@ -11,16 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::digest::EndState;
 use crate::check::{CheckConfig, Checks, OpId, Outcome, Violation};
-use crate::client::{Connection, Counts, Shared, lock, run_client, send};
+use crate::client::{Connection, Counts, Shared, lock, send};
+use crate::clients::start_clients;
 use crate::cluster::Cluster;
-use crate::lessee::{Habits, run_lessee};
 use crate::nemesis::{Nemesis, heal};
-use crate::observer::run_observer;
 use crate::plan::{self, Plan};
-use crate::retrier::run_retrier;
 use crate::scenario::Scenario;
 use crate::stranger::Stranger;
-use crate::watcher::{probe_watches, run_watcher};
+use crate::watcher::probe_watches;
 use crate::world::{Cause, Death, NodeId, SimRuntime, World, WorldConfig};
 
 /// Exit codes, which are the verdicts.
@@ -57,6 +55,9 @@ pub struct Verdict {
     pub locks: u64,
     #[serde(default)]
     pub retried: u64,
+    /// Changes of users, requests and watches that were refused for who asked, writes that were not.
+    #[serde(default)]
+    pub users: [u64; 4],
     /// Elections won, and what observers were told.
     #[serde(default)]
     pub elections: [u64; 2],
@@ -102,9 +103,11 @@ pub fn run_plan(
     let (told, members) = (shared.clone(), cluster.clone());
     let ended = world.run(async move { story(&told, &members, scenario, drawn).await });
     cluster.clear();
-    let (revision, leases, locks, elections) = {
-        let checks = lock(&shared.checks);
-        (checks.revision(), checks.leases().counts(), checks.locks().taken(), checks.elections().counts())
+    let (revision, leases, locks, elections, users) = {
+        let mut checks = lock(&shared.checks);
+        let users = checks.permissions().counts();
+        let (leases, elections) = (checks.leases().counts(), checks.elections().counts());
+        (checks.revision(), leases, checks.locks().taken(), elections, users)
     };
     let failure = verdict_of(&shared, ended);
     let counts = *lock(&shared.counts);
@@ -125,6 +128,7 @@ pub fn run_plan(
         watch_events: counts.events,
         locks,
         elections,
+        users,
         retried: counts.retried,
         leases: [leases.granted, leases.kept_alive, leases.revoked, leases.expired],
         revision,
@@ -224,36 +228,6 @@ async fn story(
     liveness(shared, cluster, scenario, &clients).await
 }
 
-/// Starts all clients, each on a machine of its own: those that read and write, that watch, that hold
-/// leases, that number their writes, that observe elections.
-fn start_clients(shared: &Shared, scenario: &Scenario, plan: &Plan) {
-    let world = &shared.world;
-    let (rate, workload) = (scenario.rate, plan.workload);
-    let habits =
-        Habits { weights: plan.leases, elections: plan.elections, renews_while_asking: scenario.buggify };
-    let lessees = if plan.leases == [0; 5] { 0 } else { scenario.lessees };
-    let retriers = if plan.retries { scenario.retriers } else { 0 };
-    let observers = if plan.elections { scenario.observers } else { 0 };
-    let hasty = scenario.hasty_watchers;
-    let kinds = [scenario.clients, scenario.watchers, lessees, retriers, observers].map(u64::from);
-    let last = [1, 2, 3, 4, 5].map(|upto| kinds[..upto].iter().sum::<u64>());
-    for number in 1..=last[4] {
-        let node = world.add_node(&format!("c{number}"));
-        let told = shared.clone();
-        if number <= last[0] {
-            world.start(node, async move { run_client(told, node, number, rate, workload).await });
-        } else if number <= last[1] {
-            world.start(node, async move { run_watcher(told, node, number, hasty).await });
-        } else if number <= last[2] {
-            world.start(node, async move { run_lessee(told, node, number, habits).await });
-        } else if number <= last[3] {
-            world.start(node, async move { run_retrier(told, node, number).await });
-        } else {
-            world.start(node, async move { run_observer(told, node, number).await });
-        }
-    }
-}
-
 /// After the heal: one leader, all members equal, a fresh write and a fresh read served.
 async fn liveness(
     shared: &Shared,
@@ -271,6 +245,10 @@ async fn liveness(
     let probed = Arc::new(Mutex::new(false));
     let (told, members, done) = (shared.clone(), cluster.clone(), probed.clone());
     world.start(prober, async move {
+        // Whoever keeps the users switches the checks off last of all.
+        while lock(&told.checks).permissions().is_enabled() {
+            SimRuntime::sleep(Duration::from_millis(50)).await;
+        }
         probe(told.clone(), prober).await;
         probe_watches(&told, &members, prober).await;
         *lock(&done) = true;

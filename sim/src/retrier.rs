@@ -8,7 +8,7 @@ use etched_proto::etcdserverpb as pb;
 use etched_testkit::Request;
 
 use crate::check::{OpId, Outcome};
-use crate::client::{Connection, Shared, lock, outcome_of, send_numbered};
+use crate::client::{Connection, Extra, Shared, lock, outcome_of, send_with};
 use crate::world::streams::Stream as Draws;
 use crate::world::{NodeId, SimRuntime};
 
@@ -32,7 +32,8 @@ pub async fn run_retrier(shared: Shared, node: NodeId, number: u64) {
             // Impatient now and then, so that the outcome is often unknown.
             let patience = Duration::from_millis(if draws.below(5) == 0 { draws.below(12) } else { 2000 });
             lock(&shared.checks).on_numbered_call(op, number, sequence, request.clone());
-            let sent = send_numbered(channel, request.clone(), op, Some((number, sequence)));
+            let extra = Extra { number: Some((number, sequence)), ..Extra::default() };
+            let sent = send_with(channel, request.clone(), op, extra);
             let outcome = match timeout::<SimRuntime, _>(patience, sent).await {
                 Some(Ok(response)) => Outcome::Answer(response),
                 Some(Err(status)) => outcome_of(&status),

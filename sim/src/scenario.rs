@@ -28,6 +28,9 @@ pub struct Scenario {
     /// Clients that observe elections; without one nobody stands for any.
     #[serde(default)]
     pub observers: u32,
+    /// Clients with users, beside the one that keeps the users; without any nothing is checked.
+    #[serde(default)]
+    pub guests: u32,
     /// Operations a second of each client.
     pub rate: u32,
     /// Length of the phase with faults.
@@ -126,8 +129,12 @@ pub fn load(name: &str) -> Result<Scenario, String> {
 /// Checks a scenario's text.
 pub fn parse(text: &str) -> Result<Scenario, String> {
     let scenario: Scenario = toml::from_str(text).map_err(|error| error.to_string())?;
-    if scenario.nodes == 0 || scenario.nodes > 9 || scenario.clients == 0 || scenario.rate == 0 {
-        return Err("nodes must be 1 to 9, clients and rate at least 1".to_string());
+    if scenario.nodes == 0
+        || scenario.nodes > 9
+        || scenario.clients + scenario.guests == 0
+        || scenario.rate == 0
+    {
+        return Err("nodes must be 1 to 9, clients or guests and rate at least 1".to_string());
     }
     Ok(scenario)
 }

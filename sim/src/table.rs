@@ -22,6 +22,7 @@ pub struct Table {
     locks: u64,
     elections: [u64; 2],
     retried: u64,
+    users: [u64; 4],
 }
 
 impl Table {
@@ -45,6 +46,9 @@ impl Table {
         self.watch_events += verdict.watch_events;
         self.locks += verdict.locks;
         self.retried += verdict.retried;
+        for (total, count) in self.users.iter_mut().zip(verdict.users) {
+            *total += count;
+        }
         for (total, count) in self.elections.iter_mut().zip(verdict.elections) {
             *total += count;
         }
@@ -71,6 +75,10 @@ impl Table {
                 "elections: fewer than one in ten seeds",
             ),
             (rare(scenario.retriers > 0, self.retried, 0.1), "retries: fewer than one in ten seeds"),
+            (
+                self.users.iter().any(|count| rare(scenario.guests > 0, *count, 1.0)),
+                "users: fewer changes, refusals or writes than seeds",
+            ),
         ];
         let is_sweep = self.seeds >= 20;
         floors.into_iter().find_map(|(is_rare, what)| (is_rare && is_sweep).then_some(what))
@@ -98,6 +106,13 @@ impl Table {
         if self.elections != [0; 2] {
             let [won, seen] = self.elections;
             let _ = writeln!(text, "  elections: {won} won, observers were told {seen} times");
+        }
+        if self.users != [0; 4] {
+            let [changed, requests, watches, written] = self.users;
+            let _ = writeln!(
+                text,
+                "  users: {changed} changes, {requests} requests and {watches} watches refused, {written} writes"
+            );
         }
         if self.retried > 0 {
             let _ = writeln!(text, "  retries: {} writes answered after a retry", self.retried);
@@ -144,6 +159,7 @@ mod tests {
             leases: [1; 4],
             elections: [1; 2],
             retried: 1,
+            users: [1; 4],
             ..Verdict::default()
         };
         let sweep = |verdict: &Verdict, seeds: u64| {

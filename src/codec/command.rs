@@ -13,6 +13,7 @@ use crate::types::{
 };
 
 use super::CodecError;
+use super::auth::AuthCommandV1;
 use super::blob::Blob;
 use super::mirror::{KeyRangeV1, MemberV1};
 
@@ -61,6 +62,8 @@ pub(super) enum CommandV1<'a> {
         clock_ms: u64,
         renewed: Vec<i64>,
     },
+    #[serde(borrow)]
+    Auth(AuthCommandV1<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,6 +167,7 @@ impl<'a> CommandV1<'a> {
             Command::LeaseTick(LeaseTick { term, clock_ms, renewed }) => {
                 CommandV1::LeaseTick { term: *term, clock_ms: *clock_ms, renewed: renewed.clone() }
             }
+            Command::Auth(command) => CommandV1::Auth(AuthCommandV1::new(command)),
         }
     }
 
@@ -182,6 +186,7 @@ impl<'a> CommandV1<'a> {
             CommandV1::LeaseTick { term, clock_ms, renewed } => {
                 Command::LeaseTick(LeaseTick { term, clock_ms, renewed })
             }
+            CommandV1::Auth(command) => Command::Auth(command.of()),
         })
     }
 }

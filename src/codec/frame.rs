@@ -43,6 +43,10 @@ pub enum Kind {
     PeerReply = 10,
     /// Leases of a snapshot stream.
     SnapshotLeases = 11,
+    /// First chunk of a snapshot stream if there are users or roles, or were.
+    SnapshotMetaAuth = 12,
+    /// The meta row of a checkpoint if there are users or roles, or were.
+    CheckpointMetaAuth = 13,
 }
 
 impl Kind {
@@ -59,6 +63,8 @@ impl Kind {
             9 => Kind::PeerRequest,
             10 => Kind::PeerReply,
             11 => Kind::SnapshotLeases,
+            12 => Kind::SnapshotMetaAuth,
+            13 => Kind::CheckpointMetaAuth,
             found => return Err(CodecError::Kind { what: WHAT, found, version }),
         })
     }

@@ -4,13 +4,14 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::auth::AuthV1;
 use super::blob::Blob;
 use super::frame::{self, Kind};
 use super::mirror::{MemberV1, PositionV1};
 use super::retry::RetryV1;
 use super::{CodecError, put, take};
 use crate::state::StateMeta;
-use crate::types::LogPosition;
+use crate::types::{AuthRecord, LogPosition};
 
 /// What belongs to a set of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,18 @@ struct MetaV1<'a> {
     rows: u64,
 }
 
-/// Encodes a meta in a frame of kind `kind`.
-pub(super) fn encode_as(kind: Kind, meta: &Meta) -> Vec<u8> {
+/// The same where there are users or roles, or were.
+#[derive(Serialize, Deserialize)]
+struct MetaAuthV1<'a> {
+    #[serde(borrow)]
+    meta: MetaV1<'a>,
+    #[serde(borrow)]
+    auth: AuthV1<'a>,
+}
+
+/// Encodes a meta in a frame of the first of `kinds`, of the second if there are users or roles, or
+/// were: a build that does not know them refuses it by name.
+pub(super) fn encode_as(kinds: [Kind; 2], meta: &Meta) -> Vec<u8> {
     let state = &meta.state;
     let mirror = MetaV1 {
         applied: meta.applied.into(),
@@ -59,14 +70,26 @@ pub(super) fn encode_as(kind: Kind, meta: &Meta) -> Vec<u8> {
         chain: state.chain,
         rows: meta.rows,
     };
-    let mut buffer = frame::begin(kind);
-    put(&mut buffer, &mirror);
+    let [plain, with_auth] = kinds;
+    if state.auth == AuthRecord::default() {
+        let mut buffer = frame::begin(plain);
+        put(&mut buffer, &mirror);
+        return frame::finish(buffer);
+    }
+    let mut buffer = frame::begin(with_auth);
+    put(&mut buffer, &MetaAuthV1 { meta: mirror, auth: AuthV1::new(&state.auth) });
     frame::finish(buffer)
 }
 
-/// Decodes the payload of such a frame.
-pub(super) fn decode_payload(what: &'static str, payload: &[u8]) -> Result<Meta, CodecError> {
-    let mirror: MetaV1<'_> = take(what, payload)?;
+/// Decodes the payload of such a frame, of the second kind if `has_auth`.
+pub(super) fn decode_payload(what: &'static str, has_auth: bool, payload: &[u8]) -> Result<Meta, CodecError> {
+    let (mirror, auth) = match has_auth {
+        false => (take::<MetaV1<'_>>(what, payload)?, AuthRecord::default()),
+        true => {
+            let MetaAuthV1 { meta, auth } = take(what, payload)?;
+            (meta, auth.of())
+        }
+    };
     let state = StateMeta {
         revision: mirror.revision,
         compact_revision: mirror.compact_revision,
@@ -75,6 +98,7 @@ pub(super) fn decode_payload(what: &'static str, payload: &[u8]) -> Result<Meta,
         lease_term: mirror.lease_term,
         members: mirror.members.into_iter().map(Into::into).collect(),
         retries: mirror.retries.into_iter().map(Into::into).collect(),
+        auth,
         sum: mirror.sum,
         chain: mirror.chain,
     };
@@ -84,19 +108,39 @@ pub(super) fn decode_payload(what: &'static str, payload: &[u8]) -> Result<Meta,
 
 /// Encodes a checkpoint's meta row.
 pub fn encode(meta: &Meta) -> Vec<u8> {
-    encode_as(Kind::CheckpointMeta, meta)
+    encode_as([Kind::CheckpointMeta, Kind::CheckpointMetaAuth], meta)
 }
 
 /// Decodes a checkpoint's meta row.
 pub fn decode(bytes: &[u8]) -> Result<Meta, CodecError> {
     const WHAT: &str = "checkpoint meta";
-    decode_payload(WHAT, frame::expect(WHAT, Kind::CheckpointMeta, bytes)?)
+    match frame::head(bytes)?.kind {
+        Kind::CheckpointMetaAuth => {
+            decode_payload(WHAT, true, frame::expect(WHAT, Kind::CheckpointMetaAuth, bytes)?)
+        }
+        _ => decode_payload(WHAT, false, frame::expect(WHAT, Kind::CheckpointMeta, bytes)?),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Member, Outcome, RetryRecord};
+    use crate::types::{Access, KeyRange, Member, Outcome, Permission, RetryRecord, Role, User};
+
+    fn users() -> AuthRecord {
+        let range = KeyRange::new(&b"a"[..], &b"\0"[..]);
+        let user = User {
+            id: 2,
+            name: "ann".into(),
+            password_hash: b"h1".to_vec(),
+            no_password: false,
+            password_revision: 4,
+            roles: vec!["r".into()],
+        };
+        let permissions = vec![Permission { access: Access::ReadWrite, range }];
+        let roles = vec![Role { name: "r".into(), permissions }];
+        AuthRecord { enabled: true, enabled_revision: 3, revision: 5, users: vec![user], roles }
+    }
 
     #[test]
     fn golden() {
@@ -111,6 +155,7 @@ mod tests {
             lease_term: 2,
             members: vec![member],
             retries: vec![retry],
+            auth: AuthRecord::default(),
             sum: 1 << 100,
             chain: 2,
         };
@@ -122,6 +167,12 @@ mod tests {
             hex,
             "020109026d6d0a0101fb2c01020101036f6e6500000001010203080201010cfe000000000000000000000000100000000204"
         );
-        assert_eq!(decode(&bytes), Ok(meta));
+        assert_eq!(decode(&bytes), Ok(meta.clone()));
+        let with_users = Meta { state: StateMeta { auth: users(), ..meta.state.clone() }, ..meta };
+        let longer = encode(&with_users);
+        let hex: String = longer[bytes.len()..].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(longer[frame::HEAD_BYTES..bytes.len()], bytes[frame::HEAD_BYTES..]);
+        assert_eq!(hex, "010305010203616e6e0268310004010172010172010201610100");
+        assert_eq!(decode(&longer), Ok(with_users));
     }
 }

@@ -74,6 +74,11 @@ impl<'a> KeyRangeV1<'a> {
         KeyRangeV1 { key: Blob(&range.key), range_end: Blob(&range.range_end) }
     }
 
+    /// With bytes of its own.
+    pub(super) fn copied(&self) -> KeyRange {
+        KeyRange::new(self.key.0.to_vec(), self.range_end.0.to_vec())
+    }
+
     pub(super) fn of(&self, input: &bytes::Bytes) -> KeyRange {
         KeyRange { key: self.key.of(input), range_end: self.range_end.of(input) }
     }

@@ -5,6 +5,7 @@
 //! everything, enum variants only added at the end, a size limit on each decode, an unknown
 //! version or kind is an error that names both, and no input can panic or overflow the stack.
 
+mod auth;
 mod blob;
 mod command;
 pub mod envelope;

@@ -32,7 +32,7 @@ pub fn chunks(
     leases: impl Iterator<Item = LeaseRecord>,
     records: impl Iterator<Item = KeyValue>,
 ) -> impl Iterator<Item = Bytes> {
-    let first = Bytes::from(encode_as(Kind::SnapshotMeta, meta));
+    let first = Bytes::from(encode_as([Kind::SnapshotMeta, Kind::SnapshotMetaAuth], meta));
     let mut leases = leases.map(LeaseV1::from);
     let lease_chunks = std::iter::from_fn(move || {
         let chunk: Vec<LeaseV1> = leases.by_ref().take(CHUNK_LEASES).collect();
@@ -110,8 +110,9 @@ impl Receiver {
             return Err(malformed("a chunk follows the end"));
         }
         match (kind, &self.meta) {
-            (Kind::SnapshotMeta, None) => {
-                self.meta = Some(decode_payload(WHAT, payload)?);
+            (Kind::SnapshotMeta | Kind::SnapshotMetaAuth, None) => {
+                let has_auth = kind == Kind::SnapshotMetaAuth;
+                self.meta = Some(decode_payload(WHAT, has_auth, payload)?);
                 Ok(None)
             }
             (Kind::SnapshotLeases, Some(_)) => {
@@ -170,6 +171,7 @@ mod tests {
             lease_term: 0,
             members: vec![],
             retries: vec![],
+            auth: Default::default(),
             sum: 3,
             chain: 4,
         };

@@ -54,6 +54,10 @@ pub struct NodeConfig {
     /// Time between progress notices of watchers that asked for them (W18); below
     /// `limits::MIN_PROGRESS_INTERVAL_MS` it counts as that.
     pub progress_interval_ms: u64,
+    /// Rounds of bcrypt, as a power of two, from `limits::MIN_BCRYPT_COST` to `limits::MAX_BCRYPT_COST`.
+    pub bcrypt_cost: u32,
+    /// Time after which a token that was not used is void (A14).
+    pub auth_token_ttl_ms: u64,
 }
 
 impl NodeConfig {
@@ -79,6 +83,8 @@ impl NodeConfig {
             compaction_sleep_ms: limits::COMPACTION_SLEEP_MS,
             read_budget_bytes: limits::READ_BUDGET_BYTES,
             progress_interval_ms: limits::PROGRESS_INTERVAL_MS,
+            bcrypt_cost: limits::BCRYPT_COST,
+            auth_token_ttl_ms: limits::AUTH_TOKEN_TTL_MS,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The hall: one node, written once for both worlds. Propose, read, watch, status, stop.
 
 pub mod api;
+mod auth;
 mod auto_compaction;
 mod budget;
 mod config;
@@ -20,6 +21,7 @@ mod turn;
 mod visible;
 mod watch;
 
+pub use auth::Password;
 pub use auto_compaction::AutoCompaction;
 pub use budget::ReadPermit;
 pub use config::{InitialMember, NodeConfig};
@@ -28,9 +30,10 @@ pub use listing::{Listing, Scan};
 pub use turn::{Leading, Observed, Turn};
 pub use watch::WatchSession;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::Header;
+use auth::Tokens;
 use budget::ReadBudget;
 use rand_chacha::ChaCha8Rng;
 use visible::Visible;
@@ -62,11 +65,24 @@ struct Inner<R: Runtime> {
     read_budget: ReadBudget,
     /// Ids of leases whose clients leave the choice to the member.
     lease_ids: Mutex<ChaCha8Rng>,
+    tokens: Arc<Mutex<Tokens>>,
+    /// Salts of passwords and letters of tokens.
+    secrets: Mutex<ChaCha8Rng>,
     /// Rings when there are granted leases that no tick has settled.
     granted: Arc<Notify>,
     /// The directory, whose lock is held as long as any handle lives.
     _disk: R::Disk,
     stopping: follow::Sender<bool>,
+}
+
+impl<R: Runtime> Inner<R> {
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, ChaCha8Rng> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<R: Runtime> Node<R> {

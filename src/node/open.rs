@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::api::RequestContext;
+use super::auth::Tokens;
 use super::budget::ReadBudget;
 use super::identity::{self, OpenError};
 use super::pending::Pending;
@@ -74,7 +75,10 @@ impl<R: Runtime> Node<R> {
             },
         };
         let granted = Arc::new(Notify::new());
-        let sink = Arc::new(Sink::<R>::new(visible.clone(), granted.clone()));
+        let ttl = Duration::from_millis(config.auth_token_ttl_ms);
+        let lost_up_to = recovered.last.map_or(0, |last| last.index);
+        let tokens = Arc::new(Mutex::new(Tokens::new(ttl, lost_up_to)));
+        let sink = Arc::new(Sink::<R>::new(visible.clone(), granted.clone(), tokens.clone()));
         let engine = Engine::open(settings, net, listeners, wal, checkpoint, loaded, sink)
             .await
             .map_err(|error| OpenError::Damaged(error.to_string()))?;
@@ -90,6 +94,8 @@ impl<R: Runtime> Node<R> {
                 engine,
                 read_budget,
                 lease_ids: Mutex::new(R::rng("lease ids")),
+                tokens,
+                secrets: Mutex::new(R::rng("secrets")),
                 granted,
                 _disk: disk,
                 stopping,

@@ -10,8 +10,8 @@ use crate::runtime::channel::oneshot;
 use crate::runtime::{Either, Observation, Runtime, select, timeout};
 use crate::state::Applied;
 use crate::types::{
-    Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Envelope, Error,
-    PutRequest, PutResponse, RequestId, Response, TxnRequest, TxnResponse,
+    Caller, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
+    Envelope, Error, PutRequest, PutResponse, RequestId, Response, TxnRequest, TxnResponse,
 };
 
 impl<R: Runtime> Node<R> {
@@ -117,7 +117,8 @@ impl<R: Runtime> Node<R> {
         let (request_id, answer) = self.inner.visible.pending().register(size_hint(&command))?;
         let slot = Slot { node: self, request_id };
         R::observe(Observation::Proposed { request_id, trace: context.trace });
-        let bytes = envelope::encode(&Envelope { request_id, client: context.client, command });
+        let caller = context.user.map(|user| Caller { user, auth_revision: self.view().auth().revision() });
+        let bytes = envelope::encode(&Envelope { request_id, caller, client: context.client, command });
         if bytes.len() > self.inner.config.max_request_bytes {
             return Err(Error::RequestTooLarge);
         }
@@ -130,7 +131,7 @@ impl<R: Runtime> Node<R> {
         let (request_id, mut answer) = self.inner.visible.pending().register_own(size_hint(&command));
         let _slot = Slot { node: self, request_id };
         R::observe(Observation::Proposed { request_id, trace: None });
-        let bytes = envelope::encode(&Envelope { request_id, client: None, command });
+        let bytes = envelope::encode(&Envelope { request_id, caller: None, client: None, command });
         let proposed = async {
             match planted!(DeposedLeaderTicks) {
                 true => {
@@ -192,6 +193,6 @@ fn mistranslate(command: &mut Command) {
     }
 }
 
-fn unexpected<T>(response: &Response) -> T {
+pub(super) fn unexpected<T>(response: &Response) -> T {
     panic!("apply answered a command with a response of another kind: {response:?}")
 }

@@ -1,25 +1,36 @@
 //! What the engine calls after each applied batch.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::auth::Tokens;
 use super::visible::Visible;
 use crate::raft::{AppliedEntry, ApplySink};
 use crate::runtime::channel::Notify;
 use crate::runtime::{Observation, Runtime};
 use crate::state::View;
+use crate::types::Response;
 
 /// Connects the engine's apply to this member's readers, watchers and proposers.
 pub(super) struct Sink<R> {
     visible: Arc<Visible>,
     /// Rings while there are granted leases that no tick has settled.
     granted: Arc<Notify>,
+    tokens: Arc<Mutex<Tokens>>,
     world: PhantomData<R>,
 }
 
 impl<R: Runtime> Sink<R> {
-    pub fn new(visible: Arc<Visible>, granted: Arc<Notify>) -> Self {
-        Sink { visible, granted, world: PhantomData }
+    pub fn new(visible: Arc<Visible>, granted: Arc<Notify>, tokens: Arc<Mutex<Tokens>>) -> Self {
+        Sink { visible, granted, tokens, world: PhantomData }
+    }
+
+    /// Every member knows every token: a client may show it to any of them.
+    fn add_token(&self, entry: &AppliedEntry) {
+        if let Ok(Response::Authenticated { user, auth_revision, letters }) = &entry.applied.response {
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            tokens.add(letters.clone(), *user, *auth_revision, entry.position.index, R::now());
+        }
     }
 }
 
@@ -30,6 +41,7 @@ impl<R: Runtime> ApplySink for Sink<R> {
         if view.leases().has_fresh() {
             self.granted.notify_one();
         }
+        batch.iter().for_each(|entry| self.add_token(entry));
         let revision = view.revision();
         let touched = self.visible.hub().publish(view, &events);
         R::observe(Observation::Visible { revision });

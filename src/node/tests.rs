@@ -103,7 +103,7 @@ fn three_members_agree_through_any_of_them_and_survive_the_leader() {
         let at = nodes.iter().position(|node| node.member_id() == leader).expect("a leader");
         let watched = &nodes[(at + 1) % 3];
         let mut session = watched.watch_session();
-        session.create(WatchCreate {
+        let create = WatchCreate {
             range: KeyRange::single(b"after".to_vec()),
             start_revision: 0,
             progress_notify: false,
@@ -111,7 +111,8 @@ fn three_members_agree_through_any_of_them_and_survive_the_leader() {
             prev_kv: false,
             watch_id: 0,
             fragment: false,
-        });
+        };
+        session.create(create, Ok(None));
         let created = session.next(1).await.expect("an answer");
         assert!(matches!(created[..], [WatchOutput::Created { .. }]));
         nodes[at].stop().await;

@@ -11,8 +11,8 @@ use super::Node;
 use super::api::{WatchCreate, WatchFilter, WatchOutput};
 use crate::runtime::channel::Notify;
 use crate::runtime::{Instant, Runtime, select, yield_now};
-use crate::types::KeyRange;
 use crate::types::limits::MIN_PROGRESS_INTERVAL_MS;
+use crate::types::{Error, KeyRange, UserId};
 use crate::watch::{Create, Filters, SessionId};
 
 /// A watch stream of this member. Dropping it ends all its watchers.
@@ -33,8 +33,9 @@ impl<R: Runtime> Node<R> {
 }
 
 impl<R: Runtime> WatchSession<R> {
-    /// Registers a watcher; the answer comes from [`WatchSession::next`].
-    pub fn create(&mut self, request: WatchCreate) {
+    /// Registers a watcher for `user`, or for who showed no valid token; the answer comes from
+    /// [`WatchSession::next`]. Who may is looked at now and never again (A17).
+    pub fn create(&mut self, request: WatchCreate, user: Result<Option<UserId>, Error>) {
         // Copies: the request's keys share the buffer of the connection, which would live on.
         let key = if request.range.key.is_empty() { &[0] } else { request.range.key.as_ref() };
         let range_end = Bytes::copy_from_slice(&request.range.range_end);
@@ -55,7 +56,18 @@ impl<R: Runtime> WatchSession<R> {
             let interval_ms = self.node.inner.config.progress_interval_ms;
             self.progress.get_or_insert_with(|| Progress::new(interval_ms));
         }
-        self.node.inner.visible.hub().create(self.id, create);
+        let mut hub = self.node.inner.visible.hub();
+        // W9 before W12, as etcd has it.
+        let asked = match planted!(WatchFromKeyNotPermitted) && create.range.is_from_key() {
+            true => KeyRange::single(create.range.key.clone()),
+            false => create.range.clone(),
+        };
+        let permitted = user.and_then(|user| hub.history().permit_range(user, &asked));
+        match permitted {
+            Err(error) if create.start_revision >= 0 => hub.refuse(self.id, not_permitted(error)),
+            _ => hub.create(self.id, create),
+        }
+        drop(hub);
         self.bell.notify_one();
     }
 
@@ -132,6 +144,18 @@ impl<R: Runtime> WatchSession<R> {
             progress.rearm();
             self.node.inner.visible.hub().tick_progress(self.id);
         }
+    }
+}
+
+/// W12: what a watcher is told that may not be.
+fn not_permitted(error: Error) -> &'static str {
+    match error {
+        Error::InvalidAuthToken => "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
+        Error::AuthOldRevision => {
+            "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old"
+        }
+        Error::UserEmpty => "rpc error: code = InvalidArgument desc = etcdserver: user name is empty",
+        _ => "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
     }
 }
 

@@ -116,6 +116,18 @@ plants! {
     LeaderFromOldView => "leader-from-old-view", "leases", "election-leader|election-observed|lock-exclusive";
     /// Who resigns deletes its key, also when it won it anew meanwhile.
     ResignWithoutGuard => "resign-without-guard", "leases", "revision|answer|lease-atomic";
+    /// What users may do is not made anew from a checkpoint or snapshot (etcd #14571).
+    GrantsNotRestored => "grants-not-restored", "users", "S1|S2|R5|permission";
+    /// The operations of a nested transaction need no permission (CVE-2026-33343).
+    NestedTxnNotPermitted => "nested-txn-not-permitted", "users", "permission";
+    /// A put gives back the previous record to who may only write (CVE-2026-44283).
+    PrevKvNotPermitted => "prev-kv-not-permitted", "users", "permission";
+    /// A watch of all keys from one on needs the permission for that key only (GHSA-xg4h-6gfc-h4m8).
+    WatchFromKeyNotPermitted => "watch-from-key-not-permitted", "users", "permission";
+    /// Whether a read is permitted is looked at before its quorum round.
+    PermissionFromOldView => "permission-from-old-view", "users", "permission";
+    /// Who may what does not matter when a write is applied.
+    WriteNotPermittedAtApply => "write-not-permitted-at-apply", "users", "permission";
     /// A write that was applied is applied again when its client sends it again.
     RetryAppliedAgain => "retry-applied-again", "retries", "exactly-once";
     /// A member proposes a write again when it does not know what became of it (etcd #14890).

@@ -18,7 +18,7 @@ use crate::codec::log::fingerprint;
 use crate::runtime::channel::{Notify, watch as follow};
 use crate::runtime::{Observation, Runtime, yield_now};
 use crate::state::{Applied, State, View};
-use crate::types::{Command, Envelope, LogPosition, RequestId, Response};
+use crate::types::{Command, Envelope, Error, LogPosition, RequestId, Response};
 
 /// One applied command.
 #[derive(Debug)]
@@ -243,7 +243,7 @@ fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<Appl
                 R::observe(Observation::Compacted { revision: core.state.compact_revision() });
             }
             if R::observing() {
-                observe_lease::<R>(position, &decoded, &applied);
+                observe_more::<R>(position, &decoded, &applied);
             }
             core.bytes_since += proposal.0.len() as u64;
             done = Some(AppliedEntry { position, request_id, applied });
@@ -254,10 +254,14 @@ fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<Appl
     (position, done)
 }
 
-fn observe_lease<R: Runtime>(position: LogPosition, envelope: &Envelope, applied: &Applied) {
+/// What checks cannot know from outside.
+fn observe_more<R: Runtime>(position: LogPosition, envelope: &Envelope, applied: &Applied) {
     match (&envelope.command, &applied.response) {
         (Command::LeaseGrant { id, .. }, Ok(_)) => {
             R::observe(Observation::LeaseGranted { index: position.index, id: *id });
+        }
+        (_, Err(error @ (Error::AuthOldRevision | Error::UserEmpty))) => {
+            R::observe(Observation::CallerRefused { index: position.index, error: *error });
         }
         (Command::LeaseTick(tick), Ok(Response::LeaseTick(response))) => {
             let known = tick.renewed.iter().zip(&response.ttls).filter(|(_, ttl)| **ttl > 0);

@@ -3,7 +3,7 @@
 //!
 //! In simulation the world adds node, incarnation and true time to each observation.
 
-use crate::types::{LeaseId, LogPosition, Member, RequestId, Vote};
+use crate::types::{Error, LeaseId, LogPosition, Member, RequestId, Vote};
 
 /// What a member is in its term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +139,14 @@ pub enum Observation {
         index: u64,
         /// The lease, whose id may have been left to the member.
         id: LeaseId,
+    },
+    /// An entry was refused for its caller, whom the member that took it saw otherwise: as nobody, or
+    /// before users changed. Comes before the [`Observation::Applied`] of the entry.
+    CallerRefused {
+        /// The entry's index in the log.
+        index: u64,
+        /// UserEmpty or AuthOldRevision.
+        error: Error,
     },
     /// A step of the lease clock was applied; comes before the [`Observation::Applied`] of its entry.
     LeaseTicked {

@@ -18,7 +18,8 @@ impl<R: Runtime> pb::cluster_server::Cluster for Cluster<R> {
         &self,
         request: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
+        self.0.permit_any(context).map_err(status)?;
         let linearizable = request.into_inner().linearizable;
         let (members, header) = self.0.member_list(linearizable, context).await.map_err(status)?;
         Ok(Response::new(pb::MemberListResponse {

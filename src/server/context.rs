@@ -1,4 +1,5 @@
-//! What comes in a request's metadata: deadline, leader requirement, client version, trace number.
+//! What comes in a request's metadata: deadline, leader requirement, client version, trace number,
+//! token.
 
 use std::time::Duration;
 
@@ -11,9 +12,43 @@ use crate::node::api::RequestContext;
 use crate::runtime::Runtime;
 use crate::types::Error;
 
-/// Reads a unary request's metadata. Errors: NoLeader when a leader is required and none is known
+/// Reads a unary request's metadata and looks up whom its token names. Errors: InvalidAuthToken (A5); as
+/// those of [`anonymous`].
+pub(super) async fn context<R: Runtime>(
+    node: &Node<R>,
+    metadata: &MetadataMap,
+) -> Result<RequestContext, Status> {
+    let context = anonymous(node, metadata)?;
+    match token(metadata) {
+        None => Ok(context),
+        Some(token) => identified(node, context, &token).await,
+    }
+}
+
+/// `context` with whom `token` names. Errors: InvalidAuthToken (A5).
+pub(super) async fn identified<R: Runtime>(
+    node: &Node<R>,
+    context: RequestContext,
+    token: &str,
+) -> Result<RequestContext, Status> {
+    let user = node.identify(token, context).await.map_err(status)?;
+    Ok(RequestContext { user, ..context })
+}
+
+/// The token of a request, if it comes with one (M3).
+pub(super) fn token(metadata: &MetadataMap) -> Option<String> {
+    let value = metadata.get("token").or_else(|| metadata.get("authorization"))?;
+    // What is no text names nobody.
+    let text = value.to_str().unwrap_or("");
+    Some(text.strip_prefix("Bearer ").unwrap_or(text).to_string())
+}
+
+/// Reads a request's metadata but its token. Errors: NoLeader when a leader is required and none is known
 /// (M1), InvalidClientApiVersion (M2).
-pub(super) fn context<R: Runtime>(node: &Node<R>, metadata: &MetadataMap) -> Result<RequestContext, Status> {
+pub(super) fn anonymous<R: Runtime>(
+    node: &Node<R>,
+    metadata: &MetadataMap,
+) -> Result<RequestContext, Status> {
     if let Some(version) = metadata.get("client-api-version")
         && std::str::from_utf8(version.as_bytes()).is_err()
     {
@@ -25,7 +60,7 @@ pub(super) fn context<R: Runtime>(node: &Node<R>, metadata: &MetadataMap) -> Res
     let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
     let deadline = text("grpc-timeout").and_then(parse_timeout).map(|timeout| R::now() + timeout);
     let trace = text("etched-trace").and_then(|number| number.parse().ok());
-    Ok(RequestContext { deadline, trace, client: None })
+    Ok(RequestContext { deadline, trace, ..RequestContext::default() })
 }
 
 /// The numbers of a write that may be sent again (docs/COORDINATION.md). Errors: RetryNumbers.

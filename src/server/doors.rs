@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use etched_proto::etcdserverpb::auth_server::AuthServer;
 use etched_proto::etcdserverpb::cluster_server::ClusterServer;
 use etched_proto::etcdserverpb::lease_server::LeaseServer;
 use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
@@ -15,6 +16,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use super::auth::Auth;
 use super::cluster::Cluster;
 use super::election::Election;
 use super::health::Health;
@@ -33,6 +35,7 @@ pub(super) struct Doors<R: Runtime>(Arc<Services<R>>);
 
 struct Services<R: Runtime> {
     lease: LeaseServer<Lease<R>>,
+    auth: AuthServer<Auth<R>>,
     cluster: ClusterServer<Cluster<R>>,
     maintenance: MaintenanceServer<Maintenance<R>>,
     health: HealthServer<Health<R>>,
@@ -54,6 +57,7 @@ impl<R: Runtime> Doors<R> {
         let of = || node.clone();
         Doors(Arc::new(Services {
             lease: LeaseServer::new(Lease(of())).max_decoding_message_size(max),
+            auth: AuthServer::new(Auth(of())).max_decoding_message_size(max),
             cluster: ClusterServer::new(Cluster(of())).max_decoding_message_size(max),
             maintenance: MaintenanceServer::new(Maintenance(of())).max_decoding_message_size(max),
             health: HealthServer::new(Health(of())).max_decoding_message_size(max),
@@ -83,6 +87,7 @@ impl<R: Runtime> Doors<R> {
         let services = &self.0;
         let response = match service(&path) {
             "etcdserverpb.Lease" => services.lease.clone().call(request).await?,
+            "etcdserverpb.Auth" => services.auth.clone().call(request).await?,
             "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,
             "grpc.health.v1.Health" => services.health.clone().call(request).await?,

@@ -35,7 +35,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::CampaignRequest>,
     ) -> Result<Response<pb::CampaignResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
         let pb::CampaignRequest { name, lease, value } = request.into_inner();
         let turn = self.0.campaign(name.clone(), lease, value, context).await.map_err(inner_status)?;
         let leader = pb::LeaderKey { name, key: turn.key, rev: turn.revision, lease: turn.lease };
@@ -47,7 +47,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::ProclaimRequest>,
     ) -> Result<Response<pb::ProclaimResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
         let pb::ProclaimRequest { leader, value } = request.into_inner();
         let header = self.0.proclaim(leading(leader)?, value, context).await.map_err(inner_status)?;
         Ok(Response::new(pb::ProclaimResponse { header: Some(response_header(&header)) }))
@@ -57,7 +57,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::LeaderRequest>,
     ) -> Result<Response<pb::LeaderResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
         let leader = self.0.election_leader(&request.into_inner().name, context).await;
         Ok(Response::new(leader_response(leader.map_err(inner_status)?)))
     }
@@ -68,7 +68,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
         let observed = self.0.observe_election(request.into_inner().name, context);
         let stream = unfold(Some(observed), move |observed| async move {
             let mut observed = observed?;
@@ -90,7 +90,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::ResignRequest>,
     ) -> Result<Response<pb::ResignResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
         let leading = leading(request.into_inner().leader)?;
         let header = self.0.resign(leading, context).await.map_err(inner_status)?;
         Ok(Response::new(pb::ResignResponse { header: Some(response_header(&header)) }))

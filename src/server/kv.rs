@@ -7,7 +7,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 
-use super::context::{client, context};
+use super::context::{anonymous, client, identified, token};
 use super::encode;
 use super::pieces::answer_in_pieces;
 use super::range;
@@ -35,6 +35,8 @@ struct Asked {
     method: Method,
     /// With the number that the client gave its write, if it numbers them.
     context: RequestContext,
+    /// Whom it names is still to be looked up.
+    token: Option<String>,
     body: Inbound,
 }
 
@@ -52,9 +54,9 @@ impl Asked {
         };
         let metadata = MetadataMap::from_headers(parts.headers);
         let context =
-            RequestContext { client: client(&metadata).map_err(status)?, ..context(node, &metadata)? };
+            RequestContext { client: client(&metadata).map_err(status)?, ..anonymous(node, &metadata)? };
         let body = Inbound { body, deadline: context.deadline, max_bytes: max_message_bytes(node) };
-        Ok(Asked { method, context, body })
+        Ok(Asked { method, context, token: token(&metadata), body })
     }
 }
 
@@ -63,7 +65,10 @@ pub(super) async fn call<R: Runtime>(
     node: &Node<R>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
-    let Asked { method, context, body } = Asked::of(node, request)?;
+    let Asked { method, mut context, token, body } = Asked::of(node, request)?;
+    if let Some(token) = token {
+        context = Box::pin(identified(node, context, &token)).await?;
+    }
     match method {
         Method::Range => {
             let request = translate::range(body.read::<R, _>().await?).map_err(status)?;
@@ -94,6 +99,8 @@ pub(super) async fn call<R: Runtime>(
         }
         Method::Compact => {
             let request = translate::compaction(body.read::<R, _>().await?);
+            // C6.
+            node.permit_admin(context).map_err(status)?;
             // A compaction is no write: its number, if it has one, means nothing.
             let context = RequestContext { client: None, ..context };
             let (_, header) = node.compact(request, context).await.map_err(status)?;

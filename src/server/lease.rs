@@ -1,13 +1,15 @@
 //! etcdserverpb.Lease. The messages of a keep-alive stream are served side by side and answered in
 //! order, so that a client with many leases waits for one round, not for as many.
 
+use std::sync::Arc;
+
 use etched_proto::etcdserverpb as pb;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::alarm::Alarm;
-use super::context::{context, requires_leader};
+use super::context::{anonymous, context, identified, requires_leader, token};
 use super::status::{in_grpc_words, max_message_bytes, status};
 use super::streams::Outgoing;
 use super::translate::response_header;
@@ -27,7 +29,8 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
         &self,
         request: Request<pb::LeaseGrantRequest>,
     ) -> Result<Response<pb::LeaseGrantResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
+        self.0.permit_any(context).map_err(status)?;
         let pb::LeaseGrantRequest { id, ttl } = request.into_inner();
         let (granted, header) = self.0.lease_grant(id, ttl, context).await.map_err(status)?;
         let header = Some(response_header(&header));
@@ -39,7 +42,8 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
         &self,
         request: Request<pb::LeaseRevokeRequest>,
     ) -> Result<Response<pb::LeaseRevokeResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
+        self.0.permit_any(context).map_err(status)?;
         let header = self.0.lease_revoke(request.into_inner().id, context).await.map_err(status)?;
         Ok(Response::new(pb::LeaseRevokeResponse { header: Some(response_header(&header)) }))
     }
@@ -48,11 +52,12 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
         &self,
         request: Request<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = anonymous(&self.0, request.metadata())?;
         let alarm = Alarm::new(&self.0, context.deadline, requires_leader(request.metadata()));
         let stream = KeepAlives {
             node: self.0.clone(),
             context,
+            token: token(request.metadata()).map(Arc::from),
             requests: request.into_inner(),
             serving: FuturesOrdered::new(),
             alarm,
@@ -69,7 +74,8 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
         &self,
         request: Request<pb::LeaseTimeToLiveRequest>,
     ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
-        let context = context(&self.0, request.metadata())?;
+        let context = context(&self.0, request.metadata()).await?;
+        self.0.permit_any(context).map_err(status)?;
         let pb::LeaseTimeToLiveRequest { id, keys } = request.into_inner();
         let (found, header) = self.0.lease_time_to_live(id, keys, context).await.map_err(status)?;
         let header = Some(response_header(&header));
@@ -89,8 +95,8 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
         &self,
         request: Request<pb::LeaseLeasesRequest>,
     ) -> Result<Response<pb::LeaseLeasesResponse>, Status> {
-        context(&self.0, request.metadata())?;
-        let (ids, header) = self.0.leases();
+        let context = context(&self.0, request.metadata()).await?;
+        let (ids, header) = self.0.leases(context).map_err(status)?;
         let leases = ids.into_iter().map(|id| pb::LeaseStatus { id }).collect();
         Ok(Response::new(pb::LeaseLeasesResponse { header: Some(response_header(&header)), leases }))
     }
@@ -100,6 +106,8 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
 struct KeepAlives<R: Runtime> {
     node: Node<R>,
     context: RequestContext,
+    /// Looked at anew for every message.
+    token: Option<Arc<str>>,
     requests: Streaming<pb::LeaseKeepAliveRequest>,
     /// In order of arrival, bounded: a client that sends more is held back.
     serving: FuturesOrdered<BoxFuture<'static, Result<pb::LeaseKeepAliveResponse, Status>>>,
@@ -122,7 +130,12 @@ impl<R: Runtime> KeepAlives<R> {
             let end = match self.step().await {
                 Step::Answer(Ok(answer)) => return Some(Ok(answer)),
                 Step::Request(Ok(Some(request))) => {
-                    self.serving.push_back(Box::pin(serve(self.node.clone(), request.id, self.context)));
+                    self.serving.push_back(Box::pin(serve(
+                        self.node.clone(),
+                        request.id,
+                        self.context,
+                        self.token.clone(),
+                    )));
                     continue;
                 }
                 Step::Request(Ok(None)) => {
@@ -171,8 +184,12 @@ impl<R: Runtime> KeepAlives<R> {
 async fn serve<R: Runtime>(
     node: Node<R>,
     id: i64,
-    context: RequestContext,
+    mut context: RequestContext,
+    token: Option<Arc<str>>,
 ) -> Result<pb::LeaseKeepAliveResponse, Status> {
+    if let Some(token) = token {
+        context = identified(&node, context, &token).await?;
+    }
     let (ttl, header) = node.lease_keep_alive(id, context).await.map_err(status)?;
     Ok(pb::LeaseKeepAliveResponse { header: Some(response_header(&header)), id, ttl })
 }

@@ -13,13 +13,27 @@ use crate::runtime::Runtime;
 /// The Maintenance service of one member.
 pub(super) struct Maintenance<R: Runtime>(pub Node<R>);
 
+impl<R: Runtime> Maintenance<R> {
+    /// MA14: for whoever has a token.
+    async fn anybody<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let context = context(&self.0, request.metadata()).await?;
+        self.0.permit_any(context).map_err(status)
+    }
+
+    /// MA14: for root alone.
+    async fn admin<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let context = context(&self.0, request.metadata()).await?;
+        self.0.permit_admin(context).map_err(status)
+    }
+}
+
 #[tonic::async_trait]
 impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
     async fn status(
         &self,
         request: Request<pb::StatusRequest>,
     ) -> Result<Response<pb::StatusResponse>, Status> {
-        context(&self.0, request.metadata())?;
+        self.anybody(&request).await?;
         let (status, header) = self.0.status();
         Ok(Response::new(pb::StatusResponse {
             header: Some(translate::response_header(&header)),
@@ -42,7 +56,7 @@ impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
         &self,
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
-        context(&self.0, request.metadata())?;
+        self.admin(&request).await?;
         let (hash, header) = self.0.hash_kv(request.into_inner().revision).await.map_err(status)?;
         Ok(Response::new(pb::HashKvResponse {
             header: Some(translate::response_header(&header)),
@@ -53,11 +67,12 @@ impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
     }
 
     async fn alarm(&self, request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
-        context(&self.0, request.metadata())?;
         // There are no alarms yet, so a list of them is empty; raising one is not offered.
-        if request.into_inner().action != 0 {
+        if request.get_ref().action != 0 {
+            self.admin(&request).await?;
             return Err(not_offered("Alarm"));
         }
+        self.anybody(&request).await?;
         let header = self.0.header(self.0.view().revision());
         let header = Some(translate::response_header(&header));
         Ok(Response::new(pb::AlarmResponse { header, alarms: Vec::new() }))
@@ -65,13 +80,15 @@ impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
 
     async fn defragment(
         &self,
-        _: Request<pb::DefragmentRequest>,
+        request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
+        self.admin(&request).await?;
         // Space is given back without an operator's step (D5), so this has nothing to do (M6).
         Ok(Response::new(pb::DefragmentResponse::default()))
     }
 
-    async fn hash(&self, _: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+    async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+        self.admin(&request).await?;
         Err(not_offered("Hash"))
     }
 
@@ -79,22 +96,25 @@ impl<R: Runtime> pb::maintenance_server::Maintenance for Maintenance<R> {
 
     async fn snapshot(
         &self,
-        _: Request<pb::SnapshotRequest>,
+        request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.admin(&request).await?;
         Err(not_offered("Snapshot"))
     }
 
     async fn move_leader(
         &self,
-        _: Request<pb::MoveLeaderRequest>,
+        request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        self.admin(&request).await?;
         Err(not_offered("MoveLeader"))
     }
 
     async fn downgrade(
         &self,
-        _: Request<pb::DowngradeRequest>,
+        request: Request<pb::DowngradeRequest>,
     ) -> Result<Response<pb::DowngradeResponse>, Status> {
+        self.admin(&request).await?;
         Err(not_offered("Downgrade"))
     }
 }

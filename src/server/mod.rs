@@ -3,6 +3,7 @@
 
 mod accept;
 mod alarm;
+mod auth;
 mod client;
 mod cluster;
 mod context;

@@ -22,11 +22,11 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 
 use super::alarm::Alarm;
-use super::context::{context, requires_leader};
+use super::context::{anonymous, requires_leader, token};
 use super::status::{in_grpc_words, max_message_bytes, status, unknown_method};
 use super::translate;
 use super::watch_messages::Messages;
-use crate::node::api::{Header, WatchOutput};
+use crate::node::api::{Header, RequestContext, WatchOutput};
 use crate::node::{Node, WatchSession};
 use crate::runtime::{Either, Runtime, select};
 use crate::types::Error;
@@ -44,11 +44,14 @@ pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Re
         return Err(unknown_method(parts.uri.path()));
     }
     let metadata = MetadataMap::from_headers(parts.headers);
-    let deadline = context(node, &metadata)?.deadline;
+    let context = anonymous(node, &metadata)?;
+    let deadline = context.deadline;
     let decoder = ProstDecoder::<pb::WatchRequest>::new(BufferSettings::new(REQUEST_BYTES, FRAME_BYTES));
     let stream = WatchStream {
         session: node.watch_session(),
         node: node.clone(),
+        context,
+        token: token(&metadata),
         requests: Streaming::new_request(decoder, body, None, Some(max_message_bytes(node))),
         answer_first: false,
         alarm: Alarm::new(node, deadline, requires_leader(&metadata)),
@@ -118,6 +121,9 @@ impl http_body::Body for WatchBody {
 /// One client's stream.
 struct WatchStream<R: Runtime> {
     node: Node<R>,
+    context: RequestContext,
+    /// Looked at anew for every watcher.
+    token: Option<String>,
     session: WatchSession<R>,
     requests: Streaming<pb::WatchRequest>,
     /// A request was just carried out: what it gives goes out before the next one is read. The other
@@ -142,7 +148,7 @@ impl<R: Runtime> WatchStream<R> {
             self.answer_first = matches!(step, Step::Request(_));
             let end = match step {
                 Step::Request(Ok(Some(request))) => {
-                    self.carry_out(request);
+                    self.carry_out(request).await;
                     continue;
                 }
                 Step::Outputs(Some(outputs)) => {
@@ -181,9 +187,15 @@ impl<R: Runtime> WatchStream<R> {
         }
     }
 
-    fn carry_out(&mut self, request: pb::WatchRequest) {
+    async fn carry_out(&mut self, request: pb::WatchRequest) {
         match request.request_union {
-            Some(RequestUnion::CreateRequest(create)) => self.session.create(translate::watch_create(create)),
+            Some(RequestUnion::CreateRequest(create)) => {
+                let user = match &self.token {
+                    None => Ok(None),
+                    Some(token) => Box::pin(self.node.identify(token, self.context)).await,
+                };
+                self.session.create(translate::watch_create(create), user);
+            }
             Some(RequestUnion::CancelRequest(cancel)) => self.session.cancel(cancel.watch_id),
             Some(RequestUnion::ProgressRequest(_)) => self.session.progress(),
             // Row W24: what is not understood is ignored.

@@ -12,6 +12,9 @@ impl State {
     /// Applies one command. Total: it never panics on what a client or peer can send, and an error
     /// means that nothing changed.
     pub fn apply(&mut self, envelope: &Envelope) -> Applied {
+        if let Err(error) = self.permit(envelope) {
+            return Applied { response: Err(error), revision: self.revision(), events: Vec::new() };
+        }
         if let Some((client, sequence)) = envelope.client
             && let Some(answered) = self.answered(client, sequence, &envelope.command)
         {
@@ -47,6 +50,7 @@ impl State {
             Command::LeaseGrant { id, ttl } => self.grant(*id, *ttl),
             Command::LeaseRevoke { id } => self.revoke(*id, write),
             Command::LeaseTick(tick) => self.tick(tick, events),
+            Command::Auth(command) => self.auth(command),
         }
     }
 

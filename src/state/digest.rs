@@ -1,14 +1,14 @@
 //! The digest of the replicated state.
 //!
 //! It is a sum (mod 2^128) of hashes over the newest record of each *live* key, the leases (id,
-//! TTL and deadline) and the members, plus a hash of the scalars: revision, compact revision, level,
+//! TTL and deadline), the members, clients, users and roles, plus a hash of the scalars: revision, compact revision, level,
 //! lease clock and its term, and the event chain. The chain is a running hash over every event and compaction since the cluster's
 //! first. So the history is covered by the chain and the present by the sum; a compaction changes
 //! only scalars, and neither part sees how far removal got.
 //!
 //! The hash is our own, fixed for ever, and not cryptographic: two lanes of multiply and mix.
 
-use crate::types::{Digest, KeyValue, LeaseRecord, Member, Outcome, RetryRecord};
+use crate::types::{Digest, KeyValue, LeaseRecord, Member, Outcome, RetryRecord, Role, User};
 
 const SEEDS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
 const FACTORS: [u64; 2] = [0xff51_afd7_ed55_8ccd, 0xd6e8_feb8_6659_fd93];
@@ -24,6 +24,9 @@ enum Kind {
     Compaction = 5,
     Whole = 6,
     Retry = 7,
+    User = 8,
+    Role = 9,
+    Auth = 10,
 }
 
 /// A hash over a list of words and byte strings.
@@ -179,6 +182,41 @@ pub(super) fn member(member: &Member) -> Digest {
         }
     }
     hasher.word(u64::from(member.is_learner));
+    hasher.finish()
+}
+
+pub(super) fn user(user: &User) -> Digest {
+    let mut hasher = Hasher::new(Kind::User);
+    hasher.word(user.id);
+    hasher.bytes(user.name.as_bytes());
+    hasher.bytes(&user.password_hash);
+    hasher.word(u64::from(user.no_password));
+    hasher.word(user.password_revision);
+    hasher.word(user.roles.len() as u64);
+    for role in &user.roles {
+        hasher.bytes(role.as_bytes());
+    }
+    hasher.finish()
+}
+
+pub(super) fn role(role: &Role) -> Digest {
+    let mut hasher = Hasher::new(Kind::Role);
+    hasher.bytes(role.name.as_bytes());
+    hasher.word(role.permissions.len() as u64);
+    for permission in &role.permissions {
+        hasher.word(u64::from(permission.access.reads()) | u64::from(permission.access.writes()) << 1);
+        hasher.bytes(&permission.range.key);
+        hasher.bytes(&permission.range.range_end);
+    }
+    hasher.finish()
+}
+
+/// Whether requests are checked, and since and at which auth revision.
+pub(super) fn auth(enabled: bool, enabled_revision: u64, revision: u64) -> Digest {
+    let mut hasher = Hasher::new(Kind::Auth);
+    hasher.word(u64::from(enabled));
+    hasher.word(enabled_revision);
+    hasher.word(revision);
     hasher.finish()
 }
 

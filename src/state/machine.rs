@@ -3,10 +3,11 @@
 use super::digest::{self, Accumulators, Scalars};
 use super::retries::Retries;
 use super::view::View;
+use crate::auth::Auth;
 use crate::lease::Leases;
 use crate::members::Members;
 use crate::mvcc::{Change, Removal, Store};
-use crate::types::{Digest, Error, Event, LeaseId, Member, Response, RetryRecord, limits};
+use crate::types::{AuthRecord, Digest, Error, Event, LeaseId, Member, Response, RetryRecord, limits};
 
 /// The whole replicated state. A clone copies a few pointers; while no clone is held, `apply` works
 /// in place.
@@ -16,6 +17,7 @@ pub struct State {
     pub(super) leases: Leases,
     pub(super) members: Members,
     pub(super) retries: Retries,
+    pub(super) auth: Auth,
     pub(super) level: u32,
     pub(super) accumulators: Accumulators,
     /// See [`State::take_touched_leases`].
@@ -50,7 +52,9 @@ pub struct StateMeta {
     pub members: Vec<Member>,
     /// The last numbered writes of clients, by client.
     pub retries: Vec<RetryRecord>,
-    /// Sum over live records, leases and members.
+    /// Users and roles.
+    pub auth: AuthRecord,
+    /// Sum over live records, leases, members, clients, users and roles.
     pub sum: Digest,
     /// Running hash over all events and compactions.
     pub chain: Digest,
@@ -70,6 +74,7 @@ impl State {
             leases: Leases::default(),
             members: Members::default(),
             retries: Retries::default(),
+            auth: Auth::default(),
             level: limits::MIN_LEVEL,
             accumulators: Accumulators::default(),
             touched_leases: Vec::new(),
@@ -135,7 +140,7 @@ impl State {
         let leases = self.leases.records().map(|lease| digest::lease(&lease));
         let members = self.members.iter().map(digest::member);
         let retries = self.retries.iter().map(digest::retry);
-        leases.chain(members).chain(retries).fold(0, Digest::wrapping_add)
+        leases.chain(members).chain(retries).fold(super::auth::digest_of(&self.auth), Digest::wrapping_add)
     }
 
     /// One step of background compaction: looks at up to `budget` records.
@@ -153,6 +158,7 @@ impl State {
             lease_term: self.leases.term(),
             members: self.members(),
             retries: self.retries.iter().cloned().collect(),
+            auth: self.auth.record(),
             sum: self.accumulators.sum,
             chain: self.accumulators.chain,
         }

@@ -4,8 +4,10 @@
 //! decoded gives a response or an error, and nothing but the envelope and the state decides which.
 
 mod apply;
+mod auth;
 mod digest;
 mod machine;
+mod permit;
 mod restore;
 mod retries;
 mod tick;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::digest::{self, Accumulators};
 use super::machine::{State, StateMeta};
 use super::retries::Retries;
+use crate::auth::Auth;
 use crate::lease::Leases;
 use crate::mvcc::{BadHistory, Store};
 use crate::types::{Digest, KeyValue, LeaseId, LeaseRecord, Revision, limits};
@@ -18,6 +19,8 @@ pub enum RestoreError {
     Level(u32),
     /// A lease, member or client is there twice, or cannot exist; holds its id.
     Entry(i64),
+    /// A user or role is there twice, or cannot exist; holds its name.
+    Auth(String),
     /// A record names a lease that does not exist.
     Lease {
         /// The record's place.
@@ -45,6 +48,7 @@ impl fmt::Display for RestoreError {
                 limits::MAX_LEVEL
             ),
             RestoreError::Entry(id) => write!(f, "lease, member or client {id:x} is repeated or impossible"),
+            RestoreError::Auth(name) => write!(f, "user or role {name:?} is repeated or impossible"),
             RestoreError::Lease { record, lease } => {
                 let Revision { main, sub } = record;
                 write!(f, "the record at revision {main}.{sub} names lease {lease:x}, which does not exist")
@@ -83,6 +87,7 @@ impl State {
             }
         }
         state.retries = Retries::restore(meta.retries).map_err(RestoreError::Entry)?;
+        state.auth = Auth::restore(meta.auth).map_err(RestoreError::Auth)?;
         let (mut sum, mut stray): (Digest, _) = (0, None);
         let leases = &mut state.leases;
         let live = |record: &KeyValue| {

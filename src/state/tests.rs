@@ -6,6 +6,7 @@ use crate::types::{
     RequestId, Response,
 };
 
+mod auth;
 mod compaction;
 mod kv;
 mod leases;
@@ -15,7 +16,7 @@ mod retries;
 mod txn;
 
 fn apply(state: &mut State, command: Command) -> Applied {
-    state.apply(&Envelope { request_id: RequestId::default(), client: None, command })
+    state.apply(&Envelope { request_id: RequestId::default(), caller: None, client: None, command })
 }
 
 fn put_request(key: &str, value: &str) -> PutRequest {

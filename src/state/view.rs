@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::machine::{State, StateMeta};
 use super::txn::is_read_only;
+use crate::auth::Auth;
 use crate::lease::Leases;
 use crate::mvcc::{HashKv, Write};
 use crate::types::{
@@ -43,6 +44,11 @@ impl View {
     /// The leases.
     pub fn leases(&self) -> &Leases {
         self.0.leases()
+    }
+
+    /// The users and roles.
+    pub fn auth(&self) -> &Auth {
+        &self.0.auth
     }
 
     /// KV.Range (rows R1–R21). Walks all keys of the range on the caller's thread.

@@ -1,6 +1,8 @@
 //! What goes through the log.
 
-use super::{CompactionRequest, DeleteRangeRequest, LeaseId, Member, PutRequest, TxnRequest};
+use super::{
+    AuthCommand, Caller, CompactionRequest, DeleteRangeRequest, LeaseId, Member, PutRequest, TxnRequest,
+};
 
 /// Names one proposal for ever: the member that took it, that member's start, and a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +20,8 @@ pub struct RequestId {
 pub struct Envelope {
     /// Who waits for the answer.
     pub request_id: RequestId,
+    /// Who asks, if the member knew when it took the proposal; members themselves are nobody.
+    pub caller: Option<Caller>,
     /// Optional client id and sequence for exactly-once retries.
     pub client: Option<(u64, u64)>,
     /// What to do.
@@ -53,6 +57,8 @@ pub enum Command {
     },
     /// The leader moves the lease clock: settles grants, renews, and ends what is due.
     LeaseTick(LeaseTick),
+    /// A change of users, roles or of whether they count.
+    Auth(AuthCommand),
 }
 
 /// One step of the replicated lease clock, made by a leader only.

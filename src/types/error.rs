@@ -111,6 +111,44 @@ errors! {
     RequestTooLarge, InvalidArgument, "etcdserver: request is too large";
     /// #26
     TooManyRequests, Unknown, "etcdserver: too many requests";
+    /// #27
+    RootUserNotExist, FailedPrecondition, "etcdserver: root user does not exist";
+    /// #28
+    RootRoleNotExist, FailedPrecondition, "etcdserver: root user does not have root role";
+    /// #29
+    UserAlreadyExist, FailedPrecondition, "etcdserver: user name already exists";
+    /// #30
+    UserEmpty, InvalidArgument, "etcdserver: user name is empty";
+    /// #31
+    UserNotFound, FailedPrecondition, "etcdserver: user name not found";
+    /// #32
+    RoleAlreadyExist, FailedPrecondition, "etcdserver: role name already exists";
+    /// #33
+    RoleNotFound, FailedPrecondition, "etcdserver: role name not found";
+    /// #34
+    RoleEmpty, InvalidArgument, "etcdserver: role name is empty";
+    /// #35
+    AuthFailed, InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
+    /// #36
+    PermissionNotGiven, InvalidArgument, "etcdserver: permission not given";
+    /// #37
+    PermissionDenied, PermissionDenied, "etcdserver: permission denied";
+    /// #38
+    RoleNotGranted, FailedPrecondition, "etcdserver: role is not granted to the user";
+    /// #39
+    PermissionNotGranted, FailedPrecondition, "etcdserver: permission is not granted to the role";
+    /// #40
+    AuthNotEnabled, FailedPrecondition, "etcdserver: authentication is not enabled";
+    /// #41
+    InvalidAuthToken, Unauthenticated, "etcdserver: invalid auth token";
+    /// #42
+    InvalidAuthMgmt, InvalidArgument, "etcdserver: invalid auth management";
+    /// #43
+    AuthOldRevision, InvalidArgument, "etcdserver: revision of auth store is old";
+    /// A password was given for a user that has none, or a hash that is none (A13, A18).
+    NoPasswordUser, Unknown, "auth: authentication failed, password was given for no password user";
+    /// A18.
+    PasswordTooLong, Unknown, "bcrypt: password length exceeds 72 bytes";
     /// #44
     NoLeader, Unavailable, "etcdserver: no leader";
     /// #45

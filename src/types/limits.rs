@@ -50,6 +50,14 @@ pub const MAX_TICK_EXPIRIES: usize = 500;
 pub const MAX_TICK_EXPIRED_KEYS: usize = 1000;
 /// Keep-alives of one stream that are being served; then its client is held back.
 pub const MAX_STREAM_KEEP_ALIVES: usize = 1024;
+/// Rounds of bcrypt as a power of two, by default (A13), at least and at most.
+pub const BCRYPT_COST: u32 = 10;
+/// See [`BCRYPT_COST`].
+pub const MIN_BCRYPT_COST: u32 = 4;
+/// See [`BCRYPT_COST`].
+pub const MAX_BCRYPT_COST: u32 = 31;
+/// Time after which a token that was not used is void, in milliseconds, by default (A14).
+pub const AUTH_TOKEN_TTL_MS: u64 = 300_000;
 /// The newest level of the replicated state machine that this build understands.
 pub const MAX_LEVEL: u32 = 1;
 /// The oldest level of the replicated state machine that this build understands.

@@ -3,6 +3,7 @@
 //! Names are etcd's for etcd's things and Raft's for Raft's. No serde here: the bytes on disk and
 //! wire are mirror structs in `codec/`, so these types can change shape without touching either.
 
+mod auth;
 mod command;
 mod error;
 mod key_value;
@@ -14,6 +15,7 @@ mod request;
 mod response;
 mod retry;
 
+pub use auth::{Access, AuthCommand, AuthRecord, Caller, Permission, Role, User, UserId};
 pub use command::{Command, Envelope, LeaseTick, RequestId};
 pub use error::{Code, Error};
 pub use key_value::{ByKey, Event, KeyRange, KeyValue, KeyValueFields, Revision};

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{KeyValue, LeaseId};
+use super::{KeyValue, LeaseId, UserId};
 
 /// KV.Range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +107,15 @@ pub enum Response {
     Compaction(CompactionResponse),
     /// Answer of a step of the lease clock.
     LeaseTick(LeaseTickResponse),
+    /// Answer of an Authenticate: what makes a token.
+    Authenticated {
+        /// Whom the token names.
+        user: UserId,
+        /// The auth revision from which on it counts.
+        auth_revision: u64,
+        /// Its secret part.
+        letters: String,
+    },
     /// A command whose only news is that it was applied.
     Done,
 }

@@ -115,6 +115,14 @@ impl<H: History> Hub<H> {
         self.ranges.insert(&range, number);
     }
 
+    /// Answers that a watcher may not be, and why (W12).
+    pub fn refuse(&mut self, id: SessionId, reason: &'static str) {
+        let revision = self.history.revision();
+        if let Some(session) = self.sessions[id.0].as_mut() {
+            session.push(Output::Refused { revision, reason });
+        }
+    }
+
     /// Ends a watcher at the client's wish (W13); an unknown id is ignored.
     pub fn cancel(&mut self, id: SessionId, watch_id: i64) {
         let revision = self.history.revision();

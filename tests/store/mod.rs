@@ -22,7 +22,7 @@ impl Store {
     pub fn apply(&mut self, command: Command) -> Applied {
         self.sequence += 1;
         let request_id = RequestId { member: 1, incarnation: 1, sequence: self.sequence };
-        self.state.apply(&Envelope { request_id, client: None, command })
+        self.state.apply(&Envelope { request_id, caller: None, client: None, command })
     }
 
     /// Answers, and tells the events if the log was used.

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use etched::runtime::Observation;
 use etched_proto::etcdserverpb as pb;
 use etched_testkit::Request;
+use etched_testkit::users::Change;
 
 use super::digest::{EndState, equal};
 use super::pre_vote::{Link, PreVote};
 use super::violation::{Checked, Violation, violation};
 use super::wgl::{self, Operation};
-use super::{Again, Elections, History, Leases, Locks, OpId, Outcome, Raft, Watches};
+use super::{Again, Asker, Elections, History, Leases, Locks, OpId, Outcome, Permissions, Raft, Watches};
 
 /// What the checks must know of a run beforehand.
 #[derive(Clone, Debug, Default)]
@@ -90,8 +91,21 @@ impl Checks {
         }
         self.leases.observe(time_ns, node, self.clocks.get(&node).copied().unwrap_or(0), observation);
         match observation {
+            Observation::Applied { position, .. } | Observation::SnapshotInstalled { position, .. } => {
+                self.history.permissions().applied(node, position.index);
+            }
+            Observation::Recovered { applied, .. } => {
+                self.history.permissions().applied(node, applied.map_or(0, |position| position.index));
+            }
+            _ => {}
+        }
+        match observation {
             Observation::LeaseGranted { index, id } => {
                 self.history.lease_granted(*index, *id);
+                Ok(())
+            }
+            Observation::CallerRefused { index, error } => {
+                self.history.permissions().caller_refused(*index, error.text());
                 Ok(())
             }
             Observation::Proposed { request_id, trace } => self.history.proposed(*request_id, *trace),
@@ -178,6 +192,45 @@ impl Checks {
             window.is_full = true;
         }
         self.history.call_again(op, client, request, Again::Numbered(client, sequence));
+    }
+
+    /// As [`Checks::on_call`], of a client with a user.
+    pub fn on_call_as(&mut self, op: OpId, client: u64, request: Request, asker: Asker) {
+        self.knows_no_users();
+        self.history.call_as(op, client, request, asker);
+    }
+
+    /// `user` is about to change users or roles.
+    pub fn on_change(&mut self, op: OpId, user: Option<&str>, change: Change) {
+        self.knows_no_users();
+        self.history.permissions().changes(op, user, change);
+    }
+
+    /// The search knows nothing of users.
+    fn knows_no_users(&mut self) {
+        self.window.iter_mut().for_each(|window| window.is_full = true);
+    }
+
+    /// A change of users ended.
+    pub fn on_changed(&mut self, op: OpId, outcome: &Outcome) -> Checked {
+        let checked = self.history.permissions().changed(op, outcome);
+        self.note(checked)
+    }
+
+    /// A client that shows the token of `user` is about to ask `node` for something.
+    pub fn on_asking(&mut self, user: Option<&str>, node: u32) -> Asker {
+        self.history.permissions().asks(user, Some(node))
+    }
+
+    /// A watch of `asker` was made, or refused for a reason.
+    pub fn on_watch_told(&mut self, asker: &Asker, key: &[u8], end: &[u8], reason: Option<&str>) -> Checked {
+        let checked = self.history.permissions().watch_told(asker, key, end, reason);
+        self.note(checked)
+    }
+
+    /// Users and roles.
+    pub fn permissions(&mut self) -> &Permissions {
+        self.history.permissions()
     }
 
     /// A client sends a create request on its watch stream `stream`.

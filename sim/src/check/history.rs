@@ -19,6 +19,7 @@ use etched_proto::etcdserverpb as pb;
 use etched_testkit::model::Model;
 use etched_testkit::{Failure, Request, Response};
 
+use super::permission::{Asker, Permissions, refusal};
 use super::ranges::is_unknown;
 use super::violation::{Checked, violation};
 pub use twice::Again;
@@ -50,6 +51,7 @@ struct Call {
     /// Entries replayed when it was called.
     replayed: u64,
     again: Again,
+    asker: Asker,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,7 @@ pub struct History {
     /// The lease that an entry grants, by its index.
     granted: BTreeMap<u64, i64>,
     numbers: Numbers,
+    permissions: Permissions,
     /// What entries did to leases since somebody asked.
     lease_changes: Vec<LeaseChange>,
     returned: Returned,
@@ -119,6 +122,11 @@ impl History {
         self.server_made_changes
     }
 
+    /// Users and roles.
+    pub fn permissions(&mut self) -> &mut Permissions {
+        &mut self.permissions
+    }
+
     /// A client is about to send a request under trace number `op`, which is never used again.
     pub fn call(&mut self, op: OpId, client: u64, request: Request) {
         self.call_again(op, client, request, Again::Never);
@@ -126,15 +134,29 @@ impl History {
 
     /// The same for a request of which the log may hold more than one entry.
     pub fn call_again(&mut self, op: OpId, client: u64, request: Request, again: Again) {
-        let (floor, replayed) = (self.returned, self.replayed);
-        self.calls.insert(op, Call { client, request, floor, applied: None, replayed, again });
+        let (floor, replayed, asker) = (self.returned, self.replayed, self.permissions.asks(None, None));
+        self.calls.insert(op, Call { client, request, floor, applied: None, replayed, again, asker });
+    }
+
+    /// The same for a client with a user.
+    pub fn call_as(&mut self, op: OpId, client: u64, request: Request, asker: Asker) {
+        self.call(op, client, request);
+        if let Some(call) = self.calls.get_mut(&op) {
+            call.asker = asker;
+        }
     }
 
     /// A member gave a request its id.
     pub fn proposed(&mut self, request_id: RequestId, trace: Option<u64>) -> Checked {
         let origin = match trace {
             None => Origin::Server,
-            Some(op) if self.calls.contains_key(&op) || self.finished.contains(&op) => Origin::Client(op),
+            Some(op)
+                if self.calls.contains_key(&op)
+                    || self.finished.contains(&op)
+                    || self.permissions.is_change(op) =>
+            {
+                Origin::Client(op)
+            }
             Some(op) => {
                 violation!("answer", "{request_id:?} was proposed for operation {op}, which nobody called")
             }
@@ -204,6 +226,9 @@ impl History {
             Some(Origin::Server) => return self.expire(position, expired),
             Some(Origin::Client(op)) => *op,
         };
+        if self.permissions.is_change(op) {
+            return self.permissions.replay(op, position.index);
+        }
         let Some(call) = self.calls.get_mut(&op) else {
             violation!("duplicate-apply", "operation {op} was applied at {position:?} after it had ended");
         };
@@ -216,6 +241,10 @@ impl History {
             };
             // What it comes to nobody is told.
             let _ = self.model.apply(&next);
+            return Ok(());
+        }
+        if let Some(failure) = self.permissions.turn_away(&call.asker, &call.request, position.index)? {
+            call.applied = Some(Applied { position, answer: Err(failure), wrote: false, repeats: false });
             return Ok(());
         }
         if let Again::Numbered(client, sequence) = call.again
@@ -274,6 +303,9 @@ impl History {
         let is_read = call.request.is_read();
         let (returned, is_definite) = match outcome {
             Outcome::Unknown => (self.returned, false),
+            Outcome::Failure(failure) if let Some(refusal) = refusal(&failure) => {
+                (self.refused(op, &failure, refusal)?, true)
+            }
             Outcome::Failure(failure) if is_unknown(&failure) => (self.returned, false),
             Outcome::Failure(failure) => (self.failed(op, call, &failure)?, true),
             Outcome::Answer(response) if is_read => (self.read(op, call, response.normalized())?, true),

@@ -38,6 +38,7 @@ fn decode(input: &mut Input<'_>) -> (Scenario, u64, Plan) {
         lessees: 2,
         retriers: 1,
         observers: 1,
+        guests: 0,
         rate: 20,
         duration_ms: 3000 + u64::from(switches >> 6) * 500,
         liveness_ms: 40_000,

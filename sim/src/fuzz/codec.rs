@@ -237,7 +237,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let vote = Vote { term: 2, voted_for: Some(7), committed: true };
     let put = PutRequest { key: "key".into(), value: "value".into(), ..PutRequest::default() };
     let request_id = RequestId { member: 7, incarnation: 1, sequence: 3 };
-    let command = Envelope { request_id, client: None, command: Command::Put(put) };
+    let command = Envelope { request_id, caller: None, client: None, command: Command::Put(put) };
     let sent = envelope::encode(&command);
     let entry = LogEntry { position: place, payload: Payload::Command(sent.clone()) };
     let members =

@@ -150,7 +150,7 @@ impl Both {
 }
 
 fn apply(state: &mut State, command: Command) -> Applied {
-    state.apply(&Envelope { request_id: RequestId::default(), client: None, command })
+    state.apply(&Envelope { request_id: RequestId::default(), caller: None, client: None, command })
 }
 
 fn sound(state: &State) {

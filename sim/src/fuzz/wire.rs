@@ -110,7 +110,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ];
     let mut whole = vec![0; 5];
     for command in commands {
-        let entry = envelope::encode(&Envelope { request_id: RequestId::default(), client: None, command });
+        let entry = envelope::encode(&Envelope {
+            request_id: RequestId::default(),
+            caller: None,
+            client: None,
+            command,
+        });
         let body = &entry[5..];
         whole.push(0);
         whole.extend(u16::try_from(body.len()).expect("short").to_le_bytes());

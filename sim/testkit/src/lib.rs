@@ -5,5 +5,6 @@ pub mod generate;
 pub mod model;
 mod request;
 pub mod transcript;
+pub mod users;
 
 pub use request::{Failure, Request, Response};

@@ -52,7 +52,7 @@ impl Member {
         };
         let request_id = RequestId::default();
         self.applied.index += 1;
-        let _ = self.state.apply(&Envelope { request_id, client: None, command });
+        let _ = self.state.apply(&Envelope { request_id, caller: None, client: None, command });
         self.changes.leases.extend(self.state.take_touched_leases());
         if draw(random).is_multiple_of(2) {
             self.changes.removed.extend(self.state.remove_some((draw(random) % 20) as usize).removed);
@@ -120,7 +120,12 @@ fn rows_that_were_removed_are_gone_from_the_file() {
     assert!(held > 50);
     let revision = member.state.revision();
     let command = Command::Compaction(CompactionRequest { revision, physical: false });
-    let _ = member.state.apply(&Envelope { request_id: RequestId::default(), client: None, command });
+    let _ = member.state.apply(&Envelope {
+        request_id: RequestId::default(),
+        caller: None,
+        client: None,
+        command,
+    });
     while member.state.remove_some(100).more {}
     // Not reported: only in memory. After a restart removal must find all of it again.
     run(member.save(&mut checkpoint)).unwrap().unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::auth_words;
 use super::words::{bytes, member, membership, position};
 use super::{DumpError, Lines, folder};
 use crate::checkpoint::{DIRECTORY, FILE, Row, read_rows};
@@ -67,6 +68,7 @@ fn meta_line(meta: &Meta) -> Value {
         "lease_clock_ms": state.lease_clock,
         "lease_term": state.lease_term,
         "members": state.members.iter().map(member).collect::<Vec<_>>(),
+        "auth": auth_words::record(&state.auth),
         "membership": voters,
         "records": meta.rows,
     })

@@ -1,6 +1,7 @@
 //! `etched util log dump DIR` and `etched util checkpoint dump DIR`: what a data directory holds,
 //! one JSON object a line, without changing it. Damage is a line of its own, and the exit code is 1.
 
+mod auth_words;
 mod checkpoint;
 mod log;
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn directory(name: &str) -> PathBuf {
 fn put(sequence: u64, key: &'static [u8], value: &'static [u8]) -> Envelope {
     let put = PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() };
     let request_id = RequestId { member: 0xab, incarnation: 1, sequence };
-    Envelope { request_id, client: None, command: Command::Put(put) }
+    Envelope { request_id, caller: None, client: None, command: Command::Put(put) }
 }
 
 fn guarded() -> Envelope {

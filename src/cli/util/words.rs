@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::auth_words;
 use crate::codec::membership::Membership;
 use crate::types::{
     Command, Compare, CompareTarget, DeleteRangeRequest, Envelope, KeyRange, LeaseTick, LogPosition, Member,
@@ -51,6 +52,9 @@ pub(super) fn envelope(line: &mut Value, envelope: &Envelope) {
         "incarnation": id.incarnation,
         "sequence": id.sequence,
     });
+    if let Some(caller) = envelope.caller {
+        line["caller"] = json!({ "user": caller.user, "auth_revision": caller.auth_revision });
+    }
     if let Some((client, sequence)) = envelope.client {
         line["client"] = json!({ "id": client, "sequence": sequence });
     }
@@ -72,6 +76,7 @@ fn command(command: &Command) -> Value {
         Command::LeaseTick(LeaseTick { term, clock_ms, renewed }) => {
             json!({ "lease_tick": { "term": term, "clock_ms": clock_ms, "renewed": renewed } })
         }
+        Command::Auth(change) => json!({ "auth": auth_words::command(change) }),
     }
 }
 

@@ -12,7 +12,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn envelope(command: Command) -> Envelope {
     let request_id = RequestId { member: 0x8e9e_05c5_2164_694d, incarnation: 3, sequence: 300 };
-    Envelope { request_id, client: None, command }
+    Envelope { request_id, caller: None, client: None, command }
 }
 
 fn put(key: &'static [u8], value: &'static [u8]) -> PutRequest {
@@ -55,13 +55,40 @@ fn all_commands() -> Vec<Command> {
         Command::LeaseRevoke { id: 5 },
         Command::LeaseTick(LeaseTick { term: 3, clock_ms: 250, renewed: vec![5, -5] }),
     ]
+    .into_iter()
+    .chain(auth_commands().into_iter().map(Command::Auth))
+    .collect()
+}
+
+fn auth_commands() -> Vec<AuthCommand> {
+    let (name, role, user) = (|| "ann".to_string(), || "reader".to_string(), || "ann".to_string());
+    let range = KeyRange::new(&b"a"[..], &b"\0"[..]);
+    vec![
+        AuthCommand::Enable,
+        AuthCommand::Disable,
+        AuthCommand::Authenticate { name: name(), auth_revision: 300, letters: "abcdefghijklmnop".into() },
+        AuthCommand::UserAdd { name: name(), password_hash: b"$2a$".to_vec(), no_password: true },
+        AuthCommand::UserDelete { name: name() },
+        AuthCommand::UserChangePassword { name: name(), password_hash: vec![0, 255] },
+        AuthCommand::UserGrantRole { user: user(), role: role() },
+        AuthCommand::UserRevokeRole { user: user(), role: role() },
+        AuthCommand::RoleAdd { name: role() },
+        AuthCommand::RoleDelete { name: role() },
+        AuthCommand::RoleGrantPermission {
+            role: role(),
+            permission: Permission { access: Access::ReadWrite, range: range.clone() },
+        },
+        AuthCommand::RoleRevokePermission { role: role(), range },
+    ]
 }
 
 #[test]
 fn all_commands_come_back() {
     for command in all_commands() {
         let given = Envelope { client: Some((u64::MAX, 1)), ..envelope(command) };
-        assert_eq!(decode(&encode(&given)), Ok(given));
+        assert_eq!(decode(&encode(&given)), Ok(given.clone()));
+        let called = Envelope { caller: Some(Caller { user: 7, auth_revision: u64::MAX }), ..given };
+        assert_eq!(decode(&encode(&called)), Ok(called));
     }
 }
 
@@ -70,6 +97,14 @@ fn golden() {
     let found: Vec<String> = all_commands().into_iter().map(|c| hex(&encode(&envelope(c)))).collect();
     let golden = include_str!("golden.txt").lines().collect::<Vec<_>>();
     assert_eq!(found, golden, "the layout changed: old logs would not decode");
+}
+
+#[test]
+fn golden_with_a_caller() {
+    let plain = encode(&envelope(Command::LeaseRevoke { id: 5 }));
+    let caller = Some(Caller { user: 300, auth_revision: 9 });
+    let called = encode(&Envelope { caller, ..envelope(Command::LeaseRevoke { id: 5 }) });
+    assert_eq!(hex(&called), format!("02fb2c0109{}", &hex(&plain)[2..]));
 }
 
 #[test]
@@ -100,7 +135,7 @@ fn unknown_version_is_named() {
     let mut bytes = encode(&envelope(Command::RaiseLevel(1))).to_vec();
     bytes[0] = 200;
     let error = decode(&bytes.into()).unwrap_err();
-    assert_eq!(error, CodecError::Version { what: "envelope", kind: 0, found: 200, known: 1 });
+    assert_eq!(error, CodecError::Version { what: "envelope", kind: 0, found: 200, known: 2 });
 }
 
 #[test]
@@ -121,12 +156,12 @@ proptest! {
             prev_kv: flags.0, ignore_value: flags.1, ignore_lease: flags.2,
         };
         let request_id = RequestId { member: id.0, incarnation: id.1, sequence: id.2 };
-        let given = Envelope { request_id, client: None, command: Command::Put(put) };
+        let given = Envelope { request_id, caller: None, client: None, command: Command::Put(put) };
         prop_assert_eq!(decode(&encode(&given)), Ok(given));
     }
 
     #[test]
-    fn noise_never_panics(which in 0usize..9, at: prop::sample::Index, byte: u8, tail: Vec<u8>) {
+    fn noise_never_panics(which in 0usize..21, at: prop::sample::Index, byte: u8, tail: Vec<u8>) {
         let mut bytes = encode(&envelope(all_commands().swap_remove(which))).to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;

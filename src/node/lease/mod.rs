@@ -16,7 +16,7 @@ use crate::raft::ProposeError;
 use crate::runtime::Runtime;
 use crate::state::View;
 use crate::types::limits::{MAX_LEASE_TTL_S, min_lease_ttl_s};
-use crate::types::{Command, Error, LeaseGrantResponse, LeaseId, LeaseTimeToLiveResponse};
+use crate::types::{Access, Command, Error, LeaseGrantResponse, LeaseId, LeaseTimeToLiveResponse};
 
 /// How much later than the clock the lease is looked at, now and then, in simulation.
 const LATE_LOOK: Duration = Duration::from_millis(2500);
@@ -65,13 +65,17 @@ impl<R: Runtime> Node<R> {
     /// Answers the granted TTL in seconds, 0 if there is no such lease; the header is as it was
     /// before. Renewing twice is no more than once, so it is tried again until the deadline.
     ///
-    /// Errors: Timeout, DeadlineExceeded, Stopped.
+    /// Errors: Timeout, DeadlineExceeded, Stopped; UserEmpty or PermissionDenied for who may not change
+    /// its keys (A8).
     pub async fn lease_keep_alive(
         &self,
         id: LeaseId,
         context: RequestContext,
     ) -> Result<(i64, Header), Error> {
-        let header = self.header(self.view().revision());
+        let view = self.view();
+        view.permit_lease(context.user, id, Access::Write)?;
+        let header = self.header(view.revision());
+        drop(view);
         let renewed = self.inner.engine.renew(id, self.deadline(context)).await;
         Ok((renewed.map_err(|error| self.lease_error(error, context))?, header))
     }
@@ -79,7 +83,8 @@ impl<R: Runtime> Node<R> {
     /// Lease.LeaseTimeToLive (L6): what `id` has left by the leader's clock, `None` if there is no
     /// such lease; with its keys if `keys`. Linearizable.
     ///
-    /// Errors: Timeout, DeadlineExceeded, Stopped.
+    /// Errors: Timeout, DeadlineExceeded, Stopped; with `keys` PermissionDenied for who may not see all
+    /// of them (MA14).
     pub async fn lease_time_to_live(
         &self,
         id: LeaseId,
@@ -96,6 +101,9 @@ impl<R: Runtime> Node<R> {
             R::sleep(LATE_LOOK).await;
         }
         let view = self.view();
+        if keys {
+            view.permit_lease(context.user, id, Access::Read)?;
+        }
         let clock_ms = clock_for(moment.clock_ms, &view);
         let response = view.leases().get(id).map(|lease| LeaseTimeToLiveResponse {
             ttl: i64::try_from(Leases::remaining_ms(lease, clock_ms) / 1000).unwrap_or(i64::MAX),
@@ -109,10 +117,13 @@ impl<R: Runtime> Node<R> {
         Ok((response, self.header(view.revision())))
     }
 
-    /// Lease.LeaseLeases (L7): this member's leases by expiry, possibly stale.
-    pub fn leases(&self) -> (Vec<LeaseId>, Header) {
+    /// Lease.LeaseLeases (L7): this member's leases by expiry, possibly stale. Errors: UserEmpty,
+    /// PermissionDenied for who may not see all keys of all of them (MA14).
+    pub fn leases(&self, context: RequestContext) -> Result<(Vec<LeaseId>, Header), Error> {
         let view = self.view();
-        (view.leases().by_expiry(), self.header(view.revision()))
+        let ids = view.leases().by_expiry();
+        view.permit_leases(context.user, &ids)?;
+        Ok((ids, self.header(view.revision())))
     }
 
     fn pick_lease_id(&self) -> LeaseId {

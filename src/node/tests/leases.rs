@@ -50,7 +50,7 @@ fn l1_l3_l4_l6_l7_on_one_member() {
         assert_eq!((raised.id, raised.ttl), (-5, TTL));
         assert_eq!(node.lease_grant(-5, 9, context).await.err(), Some(Error::LeaseExists));
         assert_eq!(node.lease_grant(6, 9_000_000_001, context).await.err(), Some(Error::LeaseTtlTooLarge));
-        assert_eq!(node.leases().0, [-5, granted.id]);
+        assert_eq!(node.leases(context).expect("a list").0, [-5, granted.id]);
         attach(node, "b", granted.id).await;
         attach(node, "a", granted.id).await;
         let (found, _) = node.lease_time_to_live(granted.id, true, context).await.expect("an answer");
@@ -148,7 +148,7 @@ fn leases_survive_a_restart_with_what_they_had_left() {
         let found = found.expect("it exists");
         assert!((900..=1000).contains(&found.ttl), "{found:?}");
         assert_eq!(found.keys, ["k"]);
-        assert_eq!(node.leases().0, [-7]);
+        assert_eq!(node.leases(context).expect("a list").0, [-7]);
         node.stop().await;
     });
 }

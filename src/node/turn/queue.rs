@@ -58,6 +58,7 @@ impl<R: Runtime> Node<R> {
 
     /// In a task of its own: a client that goes away must not leave a place in the queue behind.
     async fn turn(&self, wish: Wish, context: RequestContext) -> Result<Turn, Error> {
+        self.permit_any(context)?;
         let (answer, outcome) = oneshot::channel();
         R::spawn("turn", take_turn(self.clone(), wish, context, answer)).detach();
         outcome.await.map_err(|_| Error::Stopped)?
@@ -88,14 +89,14 @@ impl<R: Runtime> Node<R> {
     }
 
     /// Gives a turn or a place in the queue back; nothing happens if it is somebody else's by now.
-    async fn leave(&self, turn: &Turn, trace: Option<u64>) {
+    async fn leave(&self, turn: &Turn, context: RequestContext) {
         let delete = DeleteRangeRequest { range: KeyRange::single(turn.key.clone()), prev_kv: false };
         let txn = TxnRequest {
             compare: vec![created_at(&turn.key, turn.revision)],
             success: vec![RequestOp::DeleteRange(delete)],
             failure: Vec::new(),
         };
-        if let Err(error) = self.txn(txn, RequestContext { trace, ..RequestContext::default() }).await {
+        if let Err(error) = self.txn(txn, in_own_time(context)).await {
             let key = turn.key.escape_ascii().to_string();
             tracing::warn!(key, error = %error, "a place in a queue stays until its lease ends");
         }
@@ -128,7 +129,7 @@ async fn take_turn<R: Runtime>(
     let turn = match joined.await {
         Ok(turn) => turn,
         Err(error) => {
-            end_session(&node, own_lease, wish.lease).await;
+            end_session(&node, own_lease, wish.lease, context).await;
             // Whoever went away does not want to know.
             let _ = answer.send(Err(error));
             return;
@@ -150,15 +151,20 @@ async fn take_turn<R: Runtime>(
     };
     let is_taken = outcome.is_ok();
     if answer.send(outcome).is_err() || !is_taken {
-        node.leave(&turn, context.trace).await;
-        end_session(&node, own_lease, wish.lease).await;
+        node.leave(&turn, context).await;
+        end_session(&node, own_lease, wish.lease, context).await;
     }
 }
 
+/// For the same user, without the client's deadline.
+fn in_own_time(context: RequestContext) -> RequestContext {
+    RequestContext { deadline: None, client: None, ..context }
+}
+
 /// Ends a lease that was granted for a turn that nobody has.
-async fn end_session<R: Runtime>(node: &Node<R>, own_lease: bool, lease: LeaseId) {
+async fn end_session<R: Runtime>(node: &Node<R>, own_lease: bool, lease: LeaseId, context: RequestContext) {
     if own_lease && lease != 0 {
         // If this fails, the lease ends by itself.
-        let _ = node.lease_revoke(lease, RequestContext::default()).await;
+        let _ = node.lease_revoke(lease, in_own_time(context)).await;
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::node::Node;
 use crate::node::api::{RequestContext, WatchCreate, WatchOutput};
 use crate::runtime::Runtime;
-use crate::types::{Error, Event, KeyRange, RangeRequest, SortOrder, SortTarget};
+use crate::types::{Error, Event, KeyRange, RangeRequest, SortOrder, SortTarget, UserId};
 
 /// What is taken of a watch at a time, about.
 const OUTPUT_BYTES: usize = 16 * 1024;
@@ -19,10 +19,10 @@ pub(super) struct Events<R: Runtime> {
 }
 
 impl<R: Runtime> Events<R> {
-    /// Follows `range` from `revision` on.
-    pub fn of(node: &Node<R>, range: KeyRange, revision: i64) -> Self {
+    /// Follows `range` from `revision` on, for `user`.
+    pub fn of(node: &Node<R>, range: KeyRange, revision: i64, user: Option<UserId>) -> Self {
         let mut session = node.watch_session();
-        session.create(WatchCreate {
+        let create = WatchCreate {
             range,
             start_revision: revision,
             progress_notify: false,
@@ -30,7 +30,8 @@ impl<R: Runtime> Events<R> {
             prev_kv: false,
             watch_id: 0,
             fragment: false,
-        });
+        };
+        session.create(create, Ok(user));
         Events { session, left: Vec::new().into_iter(), is_over: false }
     }
 
@@ -77,7 +78,8 @@ impl<R: Runtime> Node<R> {
             };
             let (response, header) = self.range(youngest, context).await?;
             let Some(ahead) = response.kvs.first() else { return Ok(()) };
-            self.wait_deleted(Bytes::copy_from_slice(ahead.key()), header.revision + 1).await?;
+            let key = Bytes::copy_from_slice(ahead.key());
+            self.wait_deleted(key, header.revision + 1, context.user).await?;
             if planted!(LockWaitsForOne) {
                 return Ok(());
             }
@@ -85,8 +87,8 @@ impl<R: Runtime> Node<R> {
     }
 
     /// Waits until `key` is deleted at or after `from`, or until nobody can know any more.
-    async fn wait_deleted(&self, key: Bytes, from: i64) -> Result<(), Error> {
-        let mut events = Events::of(self, KeyRange::single(key), from);
+    async fn wait_deleted(&self, key: Bytes, from: i64, user: Option<UserId>) -> Result<(), Error> {
+        let mut events = Events::of(self, KeyRange::single(key), from, user);
         while let Some(event) = events.next().await? {
             if event.kv.is_tombstone() {
                 break;

@@ -121,7 +121,7 @@ fn proposal(sequence: u64) -> bytes::Bytes {
         ..PutRequest::default()
     };
     let request_id = RequestId { member: 1, incarnation: 1, sequence };
-    envelope::encode(&Envelope { request_id, client: None, command: Command::Put(put) })
+    envelope::encode(&Envelope { request_id, caller: None, client: None, command: Command::Put(put) })
 }
 
 async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -123,7 +123,7 @@ fn who_gives_up_leaves_the_queue() {
             OsRuntime::sleep(Duration::from_millis(5)).await;
         }
         // The session lease of the last one is gone with it.
-        while member.node.leases().0.len() > 3 {
+        while member.node.leases(RequestContext::default()).expect("a list").0.len() > 3 {
             OsRuntime::sleep(Duration::from_millis(5)).await;
         }
         // A place that is lost while waiting is not a lock.
@@ -146,7 +146,7 @@ fn e6_e7_errors_and_sessions() {
         let text = "etcdserver: requested lease not found";
         assert_eq!(refusal(locks.lock(lock("l", 12345)).await), unknown(text));
         let held = locks.lock(lock("l", 0)).await.expect("the lock").into_inner();
-        let leases = member.node.leases().0;
+        let leases = member.node.leases(RequestContext::default()).expect("a list").0;
         assert_eq!(leases.len(), 1);
         assert_eq!(held.key, format!("l/{:x}", leases[0]));
         let (left, _) = member

@@ -1,5 +1,6 @@
 //! The doors of whole members over real sockets, seen with the generated clients.
 
+mod auth;
 mod coordination;
 mod kubernetes;
 mod lease;

@@ -5,7 +5,12 @@ use crate::types::limits::MAX_RETRY_CLIENTS;
 use crate::types::{DeleteRangeRequest, Error, KeyRange, RequestOp, Response, ResponseOp, TxnRequest};
 
 fn numbered(state: &mut State, client: u64, sequence: u64, command: Command) -> super::super::Applied {
-    state.apply(&Envelope { request_id: RequestId::default(), client: Some((client, sequence)), command })
+    state.apply(&Envelope {
+        request_id: RequestId::default(),
+        caller: None,
+        client: Some((client, sequence)),
+        command,
+    })
 }
 
 fn put_of(key: &str, value: &str) -> PutRequest {

@@ -3,12 +3,14 @@
 use etched_testkit::model::form;
 use etched_testkit::{Failure, Request, Response};
 
+use super::super::permission::{Refusal, is_looked_at_before, refusal};
 use super::super::ranges::{COMPACTED, FUTURE, all_ranges, chosen_ranges};
 use super::super::violation::{Violation, violation};
 use super::{Call, History, OpId, Returned};
 
 impl History {
     pub(super) fn read(&self, op: OpId, call: &Call, response: Response) -> Result<Returned, Violation> {
+        self.permissions.was_read(&call.asker, &call.request)?;
         let (revision, newest) = (response.revision(), self.model.revision());
         let Some(expected) = self.model.read_at(&call.request, revision).filter(|_| revision >= 1) else {
             violation!("revision", "{op} {call} was answered at revision {revision}; {newest} is the newest");
@@ -53,7 +55,7 @@ impl History {
         let position = applied.position;
         let expected = match &applied.answer {
             Err(failure) => violation!(
-                "answer",
+                if refusal(failure).is_some() { "permission" } else { "answer" },
                 "{op} {call}, applied at {position:?}, was answered {response:?}; it must fail: {failure}"
             ),
             Ok(expected) => expected,
@@ -104,6 +106,31 @@ impl History {
         if !right {
             let applied = call.applied.as_ref().map(|applied| (applied.position, &applied.answer));
             violation!("answer", "{op} {call} failed with `{failure}`; the log has {applied:?}");
+        }
+        Ok(self.returned)
+    }
+
+    /// A request was turned away for who asked.
+    pub(super) fn refused(
+        &mut self,
+        op: OpId,
+        failure: &Failure,
+        refusal: Refusal,
+    ) -> Result<Returned, Violation> {
+        let Some(call) = self.calls.get(&op) else { return Ok(self.returned) };
+        let looks_before = is_looked_at_before(&call.request);
+        if refusal == Refusal::Denied && (call.request.is_read() || looks_before) {
+            self.permissions.was_denied(&call.asker, &call.request)?;
+            return Ok(self.returned);
+        }
+        let applied = call.applied.as_ref().map(|applied| &applied.answer);
+        let right = match refusal {
+            Refusal::BadToken => applied.is_none(),
+            Refusal::Nobody if call.request.is_read() || looks_before => true,
+            Refusal::Denied | Refusal::Nobody | Refusal::Old => applied == Some(&Err(failure.clone())),
+        };
+        if !right {
+            violation!("permission", "{op} {call} failed with `{failure}`; the log has {applied:?}");
         }
         Ok(self.returned)
     }

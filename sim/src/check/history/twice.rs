@@ -116,7 +116,11 @@ impl History {
             _ if !expired.is_empty() => return "lease-atomic",
             _ => return "revision",
         };
-        let applied = self.calls.get(op).and_then(|call| call.applied.as_ref());
+        let call = self.calls.get(op);
+        if call.is_some_and(|call| call.asker.is_somebody()) {
+            return "permission";
+        }
+        let applied = call.and_then(|call| call.applied.as_ref());
         if applied.is_some_and(|applied| applied.repeats) { "exactly-once" } else { "revision" }
     }
 

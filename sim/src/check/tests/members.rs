@@ -135,7 +135,7 @@ async fn watcher(judge: Judge, node: Node<SimRuntime>) {
         shared.checks.on_watch_create(stream, create);
         start_revision
     };
-    session.create(WatchCreate {
+    let create = WatchCreate {
         range: KeyRange::new(b"\0".as_slice(), b"\0".as_slice()),
         start_revision,
         progress_notify: false,
@@ -143,7 +143,8 @@ async fn watcher(judge: Judge, node: Node<SimRuntime>) {
         prev_kv: true,
         watch_id: 0,
         fragment: false,
-    });
+    };
+    session.create(create, Ok(None));
     let _end = EndOnDrop(judge.clone(), stream);
     while let Some(outputs) = session.next(1).await {
         for output in outputs {

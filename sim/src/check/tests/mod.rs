@@ -5,6 +5,7 @@ mod history;
 mod lease;
 mod lock;
 mod members;
+mod permission;
 mod raft;
 mod twice;
 mod watch;

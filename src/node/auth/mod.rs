@@ -1,0 +1,210 @@
+//! Users and roles: what clients ask for, and who a token names.
+
+mod password;
+mod tokens;
+
+pub(super) use tokens::Tokens;
+
+use rand_chacha::rand_core::Rng;
+use tokens::split;
+
+use super::Node;
+use super::api::{Header, RequestContext};
+use crate::raft::ProposeError;
+use crate::runtime::Runtime;
+use crate::types::{AuthCommand, Command, Error, Permission, Response, UserId};
+
+/// Letters in the secret part of a token (A14).
+const TOKEN_LETTERS: usize = 16;
+const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/// A password as it was given (A18).
+pub enum Password {
+    /// Itself.
+    Plain(String),
+    /// Its bcrypt hash.
+    Hash(Vec<u8>),
+}
+
+impl<R: Runtime> Node<R> {
+    /// Whom `token` names; nobody while nothing is checked. Waits until this member has applied the
+    /// entry that gave it out.
+    ///
+    /// Errors: InvalidAuthToken (A5), Stopped.
+    pub async fn identify(&self, token: &str, context: RequestContext) -> Result<Option<UserId>, Error> {
+        if !self.view().auth().is_enabled() {
+            return Ok(None);
+        }
+        let (letters, index) = split(token).ok_or(Error::InvalidAuthToken)?;
+        let mut given = self.inner.tokens().use_one(letters, R::now());
+        if given.is_none() {
+            match self.inner.engine.wait_applied(index, self.deadline(context)).await {
+                Ok(()) => given = self.inner.tokens().use_one(letters, R::now()),
+                Err(ProposeError::Stopped) => return Err(Error::Stopped),
+                Err(_) => {}
+            }
+        }
+        let given = given.filter(|given| given.index == index).ok_or(Error::InvalidAuthToken)?;
+        let view = self.view();
+        if !view.auth().is_enabled() {
+            return Ok(None);
+        }
+        let is_valid = view.auth().is_valid_token(given.user, given.auth_revision);
+        if is_valid { Ok(Some(given.user)) } else { Err(Error::InvalidAuthToken) }
+    }
+
+    /// Whether the client has the role root, as this member knows. Errors: UserEmpty, UserNotFound,
+    /// PermissionDenied.
+    pub fn permit_admin(&self, context: RequestContext) -> Result<(), Error> {
+        self.view().auth().permit_admin(context.user)
+    }
+
+    /// Whether the client is anybody at all. Errors: UserEmpty.
+    pub fn permit_any(&self, context: RequestContext) -> Result<(), Error> {
+        self.view().auth().permit_any(context.user)
+    }
+
+    /// Auth.Authenticate: a token for the user `name`, if that is its password (A13).
+    ///
+    /// Errors: AuthNotEnabled, AuthFailed, NoPasswordUser; as [`Node::propose`].
+    pub async fn authenticate(
+        &self,
+        name: String,
+        password: String,
+        context: RequestContext,
+    ) -> Result<(String, Header), Error> {
+        loop {
+            let view = self.read_barrier(context).await?;
+            let auth = view.auth();
+            if !auth.is_enabled() {
+                return Err(Error::AuthNotEnabled);
+            }
+            let user = auth.user(&name).ok_or(Error::AuthFailed)?;
+            if user.no_password {
+                return Err(Error::NoPasswordUser);
+            }
+            let (auth_revision, hash, given) =
+                (auth.revision(), user.password_hash.clone(), password.clone());
+            let checking = R::spawn_blocking("password", move || password::is_right(&given, &hash));
+            if !checking.await.map_err(|_| Error::Stopped)? {
+                tracing::warn!(user = name, "a wrong password was given");
+                return Err(Error::AuthFailed);
+            }
+            let command =
+                AuthCommand::Authenticate { name: name.clone(), auth_revision, letters: self.pick_letters() };
+            match self.propose(Command::Auth(command), context).await {
+                // Users changed since the password was looked at: perhaps this one's.
+                Err(Error::AuthOldRevision) => {}
+                Err(error) => return Err(error),
+                Ok((Response::Authenticated { letters, .. }, header)) => {
+                    let given = self.inner.tokens().use_one(&letters, R::now());
+                    let index = given.ok_or(Error::InvalidAuthToken)?.index;
+                    return Ok((format!("{letters}.{index}"), header));
+                }
+                Ok((other, _)) => super::propose::unexpected(&other),
+            }
+        }
+    }
+
+    /// Auth.UserAdd. Errors: UserEmpty, UserAlreadyExist, PasswordTooLong; as [`Node::auth_change`].
+    pub async fn user_add(
+        &self,
+        name: String,
+        password: Option<Password>,
+        context: RequestContext,
+    ) -> Result<Header, Error> {
+        let no_password = password.is_none();
+        let password_hash = match password {
+            Some(password) => self.hash(password).await?,
+            None => Vec::new(),
+        };
+        self.auth_change(AuthCommand::UserAdd { name, password_hash, no_password }, context).await
+    }
+
+    /// Auth.UserChangePassword. Errors: UserNotFound, PasswordTooLong; as [`Node::auth_change`].
+    pub async fn user_change_password(
+        &self,
+        name: String,
+        password: Password,
+        context: RequestContext,
+    ) -> Result<Header, Error> {
+        let password_hash = self.hash(password).await?;
+        self.auth_change(AuthCommand::UserChangePassword { name, password_hash }, context).await
+    }
+
+    /// Any change of users and roles, with its passwords hashed.
+    ///
+    /// Errors: what the change says; UserEmpty, UserNotFound or PermissionDenied for who may not; as
+    /// [`Node::propose`].
+    pub async fn auth_change(&self, command: AuthCommand, context: RequestContext) -> Result<Header, Error> {
+        self.propose(Command::Auth(command), context).await.map(|(_, header)| header)
+    }
+
+    /// Auth.AuthStatus: whether requests are checked, and the auth revision.
+    pub async fn auth_status(&self, context: RequestContext) -> Result<(bool, u64, Header), Error> {
+        let view = self.read_barrier(context).await?;
+        Ok((view.auth().is_enabled(), view.auth().revision(), self.header(view.revision())))
+    }
+
+    /// Auth.UserGet: the roles of `name` (A10). Errors: UserNotFound; who may not; as a read.
+    pub async fn user_get(
+        &self,
+        name: &str,
+        context: RequestContext,
+    ) -> Result<(Vec<String>, Header), Error> {
+        let view = self.read_barrier(context).await?;
+        view.auth().permit_user_get(context.user, name)?;
+        let user = view.auth().user(name).ok_or(Error::UserNotFound)?;
+        Ok((user.roles.clone(), self.header(view.revision())))
+    }
+
+    /// Auth.RoleGet: the permissions of `name` (A10), `None` for the role that has all. Errors:
+    /// RoleNotFound; who may not; as a read.
+    pub async fn role_get(
+        &self,
+        name: &str,
+        context: RequestContext,
+    ) -> Result<(Option<Vec<Permission>>, Header), Error> {
+        let view = self.read_barrier(context).await?;
+        view.auth().permit_role_get(context.user, name)?;
+        let role = view.auth().role(name).ok_or(Error::RoleNotFound)?;
+        let permissions = (name != crate::auth::ROOT).then(|| role.permissions.clone());
+        Ok((permissions, self.header(view.revision())))
+    }
+
+    /// Auth.UserList. Errors: who may not; as a read.
+    pub async fn user_list(&self, context: RequestContext) -> Result<(Vec<String>, Header), Error> {
+        let view = self.read_barrier(context).await?;
+        view.auth().permit_admin(context.user)?;
+        let names = view.auth().users().map(|user| user.name.clone()).collect();
+        Ok((names, self.header(view.revision())))
+    }
+
+    /// Auth.RoleList. Errors: who may not; as a read.
+    pub async fn role_list(&self, context: RequestContext) -> Result<(Vec<String>, Header), Error> {
+        let view = self.read_barrier(context).await?;
+        view.auth().permit_admin(context.user)?;
+        let names = view.auth().roles().map(|role| role.name.clone()).collect();
+        Ok((names, self.header(view.revision())))
+    }
+
+    /// Off the thread, on purpose slow.
+    async fn hash(&self, password: Password) -> Result<Vec<u8>, Error> {
+        let plain = match password {
+            Password::Hash(hash) => return Ok(hash),
+            Password::Plain(plain) => plain,
+        };
+        let mut salt = [0; 16];
+        self.inner.secrets().fill_bytes(&mut salt);
+        let cost = self.inner.config.bcrypt_cost;
+        let hashing = R::spawn_blocking("password", move || password::hash(&plain, cost, salt));
+        hashing.await.map_err(|_| Error::Stopped)?
+    }
+
+    fn pick_letters(&self) -> String {
+        let mut rng = self.inner.secrets();
+        // The top of 64 bits times 52: no letter is likelier than another by more than 2^-58.
+        let letter = |word: u64| LETTERS[((u128::from(word) * 52) >> 64) as usize] as char;
+        (0..TOKEN_LETTERS).map(|_| letter(rng.next_u64())).collect()
+    }
+}

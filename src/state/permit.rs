@@ -1,0 +1,128 @@
+//! Who may change what, decided when it is applied: by the log alone, so on all members alike (#14571).
+//!
+//! What a request does to keys follows from the request, nested transactions and both branches
+//! included (T14); what a lease does, from the keys on it (A8).
+
+use super::State;
+use super::View;
+use crate::types::{
+    Access, AuthCommand, Caller, Command, DeleteRangeRequest, Envelope, Error, KeyRange, LeaseId, PutRequest,
+    RequestOp, TxnRequest, UserId,
+};
+
+impl State {
+    /// Whether the caller may do it. Commands that only members make are not asked for; what concerns no
+    /// keys (a grant, a compaction) is looked at where the client asks for it, as in etcd.
+    pub(super) fn permit(&self, envelope: &Envelope) -> Result<(), Error> {
+        if !self.auth.is_enabled() {
+            return Ok(());
+        }
+        let caller = envelope.caller;
+        match &envelope.command {
+            Command::Put(_) | Command::DeleteRange(_) | Command::Txn(_)
+                if planted!(WriteNotPermittedAtApply) =>
+            {
+                Ok(())
+            }
+            Command::Put(put) => self.permit_put(caller, put),
+            Command::DeleteRange(delete) => self.permit_delete(caller, delete),
+            Command::Txn(txn) => self.permit_txn(caller, txn),
+            Command::LeaseRevoke { id } => self.permit_lease(caller, *id, Access::Write),
+            Command::Auth(AuthCommand::Authenticate { .. }) => Ok(()),
+            Command::Auth(_) => self.auth.permit_admin(caller.map(|caller| caller.user)),
+            Command::Compaction(_)
+            | Command::RaiseLevel(_)
+            | Command::Publish(_)
+            | Command::LeaseGrant { .. }
+            | Command::LeaseTick(_) => Ok(()),
+        }
+    }
+
+    /// A8: who may not change the other keys of a lease could not revoke it either. A9.
+    fn permit_put(&self, caller: Option<Caller>, put: &PutRequest) -> Result<(), Error> {
+        let key = KeyRange::single(put.key.clone());
+        self.auth.permit(caller, &key, Access::Write)?;
+        if put.lease != 0 {
+            self.permit_lease(caller, put.lease, Access::Write)?;
+        }
+        if put.prev_kv && !planted!(PrevKvNotPermitted) {
+            self.auth.permit(caller, &key, Access::Read)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A9.
+    fn permit_delete(&self, caller: Option<Caller>, delete: &DeleteRangeRequest) -> Result<(), Error> {
+        let access = if delete.prev_kv { Access::ReadWrite } else { Access::Write };
+        self.auth.permit(caller, &delete.range, access)
+    }
+
+    /// T14.
+    fn permit_txn(&self, caller: Option<Caller>, txn: &TxnRequest) -> Result<(), Error> {
+        for compare in &txn.compare {
+            self.auth.permit(caller, &compare.range, Access::Read)?;
+        }
+        for op in txn.success.iter().chain(&txn.failure) {
+            match op {
+                RequestOp::Range(range) => self.auth.permit(caller, &range.range, Access::Read)?,
+                RequestOp::Put(put) => self.permit_put(caller, put)?,
+                RequestOp::DeleteRange(delete) => self.permit_delete(caller, delete)?,
+                RequestOp::Txn(_) if planted!(NestedTxnNotPermitted) => {}
+                RequestOp::Txn(nested) => self.permit_txn(caller, nested)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// `access` to every key of the lease; nothing is needed for one that does not exist.
+    fn permit_lease(&self, caller: Option<Caller>, id: LeaseId, access: Access) -> Result<(), Error> {
+        if self.auth.permit_admin(caller.map(|caller| caller.user)).is_ok() {
+            return Ok(());
+        }
+        let Some(lease) = self.leases.get(id) else { return Ok(()) };
+        lease.keys().try_for_each(|record| {
+            let key = KeyRange::single(bytes::Bytes::copy_from_slice(record.key()));
+            self.auth.permit(caller, &key, access)
+        })
+    }
+}
+
+/// What concerns one view: whoever asks does so at its auth revision, so that it is never old.
+impl View {
+    fn caller(&self, user: Option<UserId>) -> Option<Caller> {
+        user.map(|user| Caller { user, auth_revision: self.0.auth.revision() })
+    }
+
+    /// Whether `user` may see the keys of `range`. Errors: UserEmpty, PermissionDenied.
+    pub fn permit_range(&self, user: Option<UserId>, range: &KeyRange) -> Result<(), Error> {
+        self.0.auth.permit(self.caller(user), range, Access::Read)
+    }
+
+    /// Whether `user` may do all that `txn` does. Errors as those of [`View::permit_range`].
+    pub fn permit_txn(&self, user: Option<UserId>, txn: &TxnRequest) -> Result<(), Error> {
+        if !self.0.auth.is_enabled() {
+            return Ok(());
+        }
+        self.0.permit_txn(self.caller(user), txn)
+    }
+
+    /// Whether `user` may see every key of all `leases` (MA14). Errors: UserEmpty, PermissionDenied.
+    pub fn permit_leases(&self, user: Option<UserId>, leases: &[LeaseId]) -> Result<(), Error> {
+        if !self.0.auth.is_enabled() || self.0.auth.permit_admin(user).is_ok() {
+            return Ok(());
+        }
+        self.0.auth.permit_any(user)?;
+        leases.iter().try_for_each(|id| self.permit_lease(user, *id, Access::Read))
+    }
+
+    /// Whether `user` may do `access` to every key of lease `id` (A8, MA14). Errors: UserEmpty,
+    /// PermissionDenied.
+    pub fn permit_lease(&self, user: Option<UserId>, id: LeaseId, access: Access) -> Result<(), Error> {
+        if !self.0.auth.is_enabled() {
+            return Ok(());
+        }
+        self.0.auth.permit_any(user)?;
+        self.0.permit_lease(self.caller(user), id, access)
+    }
+}
