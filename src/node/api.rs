@@ -1,7 +1,7 @@
 //! What doors and node say to each other, in plain words.
 
 use crate::runtime::Instant;
-use crate::types::{KeyRange, UserId};
+use crate::types::{KeyRange, Login};
 pub use crate::watch::{Announced, Events as WatchEvents, Output as WatchOutput};
 
 /// What comes with a request besides its content.
@@ -14,7 +14,7 @@ pub struct RequestContext {
     /// The client and the number of its write, for exactly-once retries.
     pub client: Option<(u64, u64)>,
     /// Whom its token names.
-    pub user: Option<UserId>,
+    pub login: Option<Login>,
 }
 
 /// The header of an answer (M4, M5).

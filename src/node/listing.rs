@@ -74,7 +74,7 @@ impl<R: Runtime> Node<R> {
     ) -> Result<(Listing, Header), Error> {
         let before = planted!(PermissionFromOldView).then(|| self.view());
         let view = self.view_for(request.serializable, context).await?;
-        before.as_ref().unwrap_or(&view).permit_range(context.user, &request.range)?;
+        before.as_ref().unwrap_or(&view).permit_range(context.login, &request.range)?;
         let header = self.header(view.revision());
         let in_key_order = request.sort_target == SortTarget::Key && request.sort_order != SortOrder::Descend;
         let listing = if in_key_order {
@@ -92,7 +92,7 @@ impl<R: Runtime> Node<R> {
         context: RequestContext,
     ) -> Result<(Scan, Header), Error> {
         let view = self.view_for(request.serializable, context).await?;
-        view.permit_range(context.user, &request.range)?;
+        view.permit_range(context.login, &request.range)?;
         let header = self.header(view.revision());
         Ok((Scan { walk: view.walk(request)?, limit: request.limit, found: 0 }, header))
     }

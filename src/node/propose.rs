@@ -117,12 +117,22 @@ impl<R: Runtime> Node<R> {
         let (request_id, answer) = self.inner.visible.pending().register(size_hint(&command))?;
         let slot = Slot { node: self, request_id };
         R::observe(Observation::Proposed { request_id, trace: context.trace });
-        let caller = context.user.map(|user| Caller { user, auth_revision: self.view().auth().revision() });
+        let caller = self.caller(context)?;
         let bytes = envelope::encode(&Envelope { request_id, caller, client: context.client, command });
         if bytes.len() > self.inner.config.max_request_bytes {
             return Err(Error::RequestTooLarge);
         }
         Ok((slot, bytes, answer))
+    }
+
+    /// Who asks, as the log holds it. Errors: InvalidAuthToken.
+    fn caller(&self, context: RequestContext) -> Result<Option<Caller>, Error> {
+        if context.login.is_none() {
+            return Ok(None);
+        }
+        let view = self.view();
+        let auth_revision = view.auth().revision();
+        Ok(view.user_of(context.login)?.map(|user| Caller { user, auth_revision }))
     }
 
     /// Proposes, on this member alone, what only a leader may propose. Errors: NotLeader, after which

@@ -39,7 +39,7 @@ impl<R: Runtime> Node<R> {
         context: RequestContext,
     ) -> Result<(RangeResponse, Header), Error> {
         let view = self.view_for(request.serializable, context).await?;
-        view.permit_range(context.user, &request.range)?;
+        view.permit_range(context.login, &request.range)?;
         let response = view.range(&request)?;
         Ok((response, self.header(view.revision())))
     }
@@ -51,7 +51,7 @@ impl<R: Runtime> Node<R> {
         context: RequestContext,
     ) -> Result<(TxnResponse, Header), Error> {
         let view = self.view_for(is_serializable(&request), context).await?;
-        view.permit_txn(context.user, &request)?;
+        view.permit_txn(context.login, &request)?;
         let response = if has_ranges(&request) {
             let view = view.clone();
             let reading = R::spawn_blocking("read txn", move || view.txn(&request));

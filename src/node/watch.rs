@@ -12,7 +12,7 @@ use super::api::{WatchCreate, WatchFilter, WatchOutput};
 use crate::runtime::channel::Notify;
 use crate::runtime::{Instant, Runtime, select, yield_now};
 use crate::types::limits::MIN_PROGRESS_INTERVAL_MS;
-use crate::types::{Error, KeyRange, UserId};
+use crate::types::{Error, KeyRange, Login};
 use crate::watch::{Create, Filters, SessionId};
 
 /// A watch stream of this member. Dropping it ends all its watchers.
@@ -33,9 +33,9 @@ impl<R: Runtime> Node<R> {
 }
 
 impl<R: Runtime> WatchSession<R> {
-    /// Registers a watcher for `user`, or for who showed no valid token; the answer comes from
+    /// Registers a watcher for `login`, or for who showed no valid token; the answer comes from
     /// [`WatchSession::next`]. Who may is looked at now and never again (A17).
-    pub fn create(&mut self, request: WatchCreate, user: Result<Option<UserId>, Error>) {
+    pub fn create(&mut self, request: WatchCreate, login: Result<Option<Login>, Error>) {
         // Copies: the request's keys share the buffer of the connection, which would live on.
         let key = if request.range.key.is_empty() { &[0] } else { request.range.key.as_ref() };
         let range_end = Bytes::copy_from_slice(&request.range.range_end);
@@ -62,7 +62,7 @@ impl<R: Runtime> WatchSession<R> {
             true => KeyRange::single(create.range.key.clone()),
             false => create.range.clone(),
         };
-        let permitted = user.and_then(|user| hub.history().permit_range(user, &asked));
+        let permitted = login.and_then(|login| hub.history().permit_range(login, &asked));
         match permitted {
             Err(error) if create.start_revision >= 0 => hub.refuse(self.id, not_permitted(error)),
             _ => hub.create(self.id, create),

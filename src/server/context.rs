@@ -31,8 +31,8 @@ pub(super) async fn identified<R: Runtime>(
     context: RequestContext,
     token: &str,
 ) -> Result<RequestContext, Status> {
-    let user = node.identify(token, context).await.map_err(status)?;
-    Ok(RequestContext { user, ..context })
+    let login = node.identify(token, context).await.map_err(status)?;
+    Ok(RequestContext { login, ..context })
 }
 
 /// The token of a request, if it comes with one (M3).

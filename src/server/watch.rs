@@ -190,11 +190,11 @@ impl<R: Runtime> WatchStream<R> {
     async fn carry_out(&mut self, request: pb::WatchRequest) {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => {
-                let user = match &self.token {
+                let login = match &self.token {
                     None => Ok(None),
                     Some(token) => Box::pin(self.node.identify(token, self.context)).await,
                 };
-                self.session.create(translate::watch_create(create), user);
+                self.session.create(translate::watch_create(create), login);
             }
             Some(RequestUnion::CancelRequest(cancel)) => self.session.cancel(cancel.watch_id),
             Some(RequestUnion::ProgressRequest(_)) => self.session.progress(),

@@ -6,8 +6,8 @@
 use super::State;
 use super::View;
 use crate::types::{
-    Access, AuthCommand, Caller, Command, DeleteRangeRequest, Envelope, Error, KeyRange, LeaseId, PutRequest,
-    RequestOp, TxnRequest, UserId,
+    Access, AuthCommand, Caller, Command, DeleteRangeRequest, Envelope, Error, KeyRange, LeaseId, Login,
+    PutRequest, RequestOp, TxnRequest, UserId,
 };
 
 impl State {
@@ -90,39 +90,54 @@ impl State {
 
 /// What concerns one view: whoever asks does so at its auth revision, so that it is never old.
 impl View {
-    fn caller(&self, user: Option<UserId>) -> Option<Caller> {
-        user.map(|user| Caller { user, auth_revision: self.0.auth.revision() })
+    /// Whom `login` names here; nobody while nothing is checked. Errors: InvalidAuthToken if something
+    /// voided the token since it was given out.
+    pub fn user_of(&self, login: Option<Login>) -> Result<Option<UserId>, Error> {
+        let auth = &self.0.auth;
+        match login.filter(|_| auth.is_enabled()) {
+            None => Ok(None),
+            Some(Login { user, since }) if auth.is_valid_token(user, since) => Ok(Some(user)),
+            Some(_) => Err(Error::InvalidAuthToken),
+        }
     }
 
-    /// Whether `user` may see the keys of `range`. Errors: UserEmpty, PermissionDenied.
-    pub fn permit_range(&self, user: Option<UserId>, range: &KeyRange) -> Result<(), Error> {
-        self.0.auth.permit(self.caller(user), range, Access::Read)
+    fn caller(&self, login: Option<Login>) -> Result<Option<Caller>, Error> {
+        let auth_revision = self.0.auth.revision();
+        Ok(self.user_of(login)?.map(|user| Caller { user, auth_revision }))
     }
 
-    /// Whether `user` may do all that `txn` does. Errors as those of [`View::permit_range`].
-    pub fn permit_txn(&self, user: Option<UserId>, txn: &TxnRequest) -> Result<(), Error> {
+    /// Whether `login` may see the keys of `range`. Errors: UserEmpty, PermissionDenied, InvalidAuthToken.
+    pub fn permit_range(&self, login: Option<Login>, range: &KeyRange) -> Result<(), Error> {
+        self.0.auth.permit(self.caller(login)?, range, Access::Read)
+    }
+
+    /// Whether `login` may do all that `txn` does. Errors as those of [`View::permit_range`].
+    pub fn permit_txn(&self, login: Option<Login>, txn: &TxnRequest) -> Result<(), Error> {
         if !self.0.auth.is_enabled() {
             return Ok(());
         }
-        self.0.permit_txn(self.caller(user), txn)
+        self.0.permit_txn(self.caller(login)?, txn)
     }
 
-    /// Whether `user` may see every key of all `leases` (MA14). Errors: UserEmpty, PermissionDenied.
-    pub fn permit_leases(&self, user: Option<UserId>, leases: &[LeaseId]) -> Result<(), Error> {
+    /// Whether `login` may see every key of all `leases` (MA14). Errors as those of
+    /// [`View::permit_range`].
+    pub fn permit_leases(&self, login: Option<Login>, leases: &[LeaseId]) -> Result<(), Error> {
+        let user = self.user_of(login)?;
         if !self.0.auth.is_enabled() || self.0.auth.permit_admin(user).is_ok() {
             return Ok(());
         }
         self.0.auth.permit_any(user)?;
-        leases.iter().try_for_each(|id| self.permit_lease(user, *id, Access::Read))
+        leases.iter().try_for_each(|id| self.permit_lease(login, *id, Access::Read))
     }
 
-    /// Whether `user` may do `access` to every key of lease `id` (A8, MA14). Errors: UserEmpty,
-    /// PermissionDenied.
-    pub fn permit_lease(&self, user: Option<UserId>, id: LeaseId, access: Access) -> Result<(), Error> {
+    /// Whether `login` may do `access` to every key of lease `id` (A8, MA14). Errors as those of
+    /// [`View::permit_range`].
+    pub fn permit_lease(&self, login: Option<Login>, id: LeaseId, access: Access) -> Result<(), Error> {
         if !self.0.auth.is_enabled() {
             return Ok(());
         }
-        self.0.auth.permit_any(user)?;
-        self.0.permit_lease(self.caller(user), id, access)
+        let caller = self.caller(login)?;
+        self.0.auth.permit_any(caller.map(|caller| caller.user))?;
+        self.0.permit_lease(caller, id, access)
     }
 }

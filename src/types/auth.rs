@@ -6,6 +6,15 @@ use super::KeyRange;
 /// somebody else, and tokens of the deleted one mean nothing.
 pub type UserId = u64;
 
+/// Whom a request's token names, and since when it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: UserId,
+    /// The auth revision at which the token was given out.
+    pub since: u64,
+}
+
 /// Who asks for a change, as the member saw it that took the proposal (A3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {

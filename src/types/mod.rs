@@ -15,7 +15,7 @@ mod request;
 mod response;
 mod retry;
 
-pub use auth::{Access, AuthCommand, AuthRecord, Caller, Permission, Role, User, UserId};
+pub use auth::{Access, AuthCommand, AuthRecord, Caller, Login, Permission, Role, User, UserId};
 pub use command::{Command, Envelope, LeaseTick, RequestId};
 pub use error::{Code, Error};
 pub use key_value::{ByKey, Event, KeyRange, KeyValue, KeyValueFields, Revision};

@@ -12,7 +12,7 @@ use super::Node;
 use super::api::{Header, RequestContext};
 use crate::raft::ProposeError;
 use crate::runtime::Runtime;
-use crate::types::{AuthCommand, Command, Error, Permission, Response, UserId};
+use crate::types::{AuthCommand, Command, Error, Login, Permission, Response};
 
 /// Letters in the secret part of a token (A14).
 const TOKEN_LETTERS: usize = 16;
@@ -31,7 +31,7 @@ impl<R: Runtime> Node<R> {
     /// entry that gave it out.
     ///
     /// Errors: InvalidAuthToken (A5), Stopped.
-    pub async fn identify(&self, token: &str, context: RequestContext) -> Result<Option<UserId>, Error> {
+    pub async fn identify(&self, token: &str, context: RequestContext) -> Result<Option<Login>, Error> {
         if !self.view().auth().is_enabled() {
             return Ok(None);
         }
@@ -45,23 +45,22 @@ impl<R: Runtime> Node<R> {
             }
         }
         let given = given.filter(|given| given.index == index).ok_or(Error::InvalidAuthToken)?;
-        let view = self.view();
-        if !view.auth().is_enabled() {
-            return Ok(None);
-        }
-        let is_valid = view.auth().is_valid_token(given.user, given.auth_revision);
-        if is_valid { Ok(Some(given.user)) } else { Err(Error::InvalidAuthToken) }
+        let login = Login { user: given.user, since: given.auth_revision };
+        // What voids tokens is looked at again where the request is answered.
+        Ok(self.view().user_of(Some(login))?.map(|_| login))
     }
 
     /// Whether the client has the role root, as this member knows. Errors: UserEmpty, UserNotFound,
-    /// PermissionDenied.
+    /// PermissionDenied, InvalidAuthToken.
     pub fn permit_admin(&self, context: RequestContext) -> Result<(), Error> {
-        self.view().auth().permit_admin(context.user)
+        let view = self.view();
+        view.auth().permit_admin(view.user_of(context.login)?)
     }
 
-    /// Whether the client is anybody at all. Errors: UserEmpty.
+    /// Whether the client is anybody at all. Errors: UserEmpty, InvalidAuthToken.
     pub fn permit_any(&self, context: RequestContext) -> Result<(), Error> {
-        self.view().auth().permit_any(context.user)
+        let view = self.view();
+        view.auth().permit_any(view.user_of(context.login)?)
     }
 
     /// Auth.Authenticate: a token for the user `name`, if that is its password (A13).
@@ -153,7 +152,7 @@ impl<R: Runtime> Node<R> {
         context: RequestContext,
     ) -> Result<(Vec<String>, Header), Error> {
         let view = self.read_barrier(context).await?;
-        view.auth().permit_user_get(context.user, name)?;
+        view.auth().permit_user_get(view.user_of(context.login)?, name)?;
         let user = view.auth().user(name).ok_or(Error::UserNotFound)?;
         Ok((user.roles.clone(), self.header(view.revision())))
     }
@@ -166,7 +165,7 @@ impl<R: Runtime> Node<R> {
         context: RequestContext,
     ) -> Result<(Option<Vec<Permission>>, Header), Error> {
         let view = self.read_barrier(context).await?;
-        view.auth().permit_role_get(context.user, name)?;
+        view.auth().permit_role_get(view.user_of(context.login)?, name)?;
         let role = view.auth().role(name).ok_or(Error::RoleNotFound)?;
         let permissions = (name != crate::auth::ROOT).then(|| role.permissions.clone());
         Ok((permissions, self.header(view.revision())))
@@ -175,7 +174,7 @@ impl<R: Runtime> Node<R> {
     /// Auth.UserList. Errors: who may not; as a read.
     pub async fn user_list(&self, context: RequestContext) -> Result<(Vec<String>, Header), Error> {
         let view = self.read_barrier(context).await?;
-        view.auth().permit_admin(context.user)?;
+        view.auth().permit_admin(view.user_of(context.login)?)?;
         let names = view.auth().users().map(|user| user.name.clone()).collect();
         Ok((names, self.header(view.revision())))
     }
@@ -183,7 +182,7 @@ impl<R: Runtime> Node<R> {
     /// Auth.RoleList. Errors: who may not; as a read.
     pub async fn role_list(&self, context: RequestContext) -> Result<(Vec<String>, Header), Error> {
         let view = self.read_barrier(context).await?;
-        view.auth().permit_admin(context.user)?;
+        view.auth().permit_admin(view.user_of(context.login)?)?;
         let names = view.auth().roles().map(|role| role.name.clone()).collect();
         Ok((names, self.header(view.revision())))
     }

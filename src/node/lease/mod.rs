@@ -73,7 +73,7 @@ impl<R: Runtime> Node<R> {
         context: RequestContext,
     ) -> Result<(i64, Header), Error> {
         let view = self.view();
-        view.permit_lease(context.user, id, Access::Write)?;
+        view.permit_lease(context.login, id, Access::Write)?;
         let header = self.header(view.revision());
         drop(view);
         let renewed = self.inner.engine.renew(id, self.deadline(context)).await;
@@ -102,7 +102,7 @@ impl<R: Runtime> Node<R> {
         }
         let view = self.view();
         if keys {
-            view.permit_lease(context.user, id, Access::Read)?;
+            view.permit_lease(context.login, id, Access::Read)?;
         }
         let clock_ms = clock_for(moment.clock_ms, &view);
         let response = view.leases().get(id).map(|lease| LeaseTimeToLiveResponse {
@@ -122,7 +122,7 @@ impl<R: Runtime> Node<R> {
     pub fn leases(&self, context: RequestContext) -> Result<(Vec<LeaseId>, Header), Error> {
         let view = self.view();
         let ids = view.leases().by_expiry();
-        view.permit_leases(context.user, &ids)?;
+        view.permit_leases(context.login, &ids)?;
         Ok((ids, self.header(view.revision())))
     }
 

@@ -123,11 +123,11 @@ impl<R: Runtime> Observed<R> {
             let from = header.revision + 1 + i64::from(planted!(ObserverStartsLate));
             if let Some(leader) = leader {
                 let key = KeyRange::single(Bytes::copy_from_slice(leader.key()));
-                let events = Events::of(&self.node, key, from, self.context.user);
+                let events = Events::of(&self.node, key, from, self.context.login);
                 self.leader = Some((leader.fields().create_revision, events));
                 return Ok((leader, header));
             }
-            let mut events = Events::of(&self.node, below(&self.name), from, self.context.user);
+            let mut events = Events::of(&self.node, below(&self.name), from, self.context.login);
             while events.next().await?.is_some_and(|event| event.kv.is_tombstone()) {}
         }
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::node::Node;
 use crate::node::api::{RequestContext, WatchCreate, WatchOutput};
 use crate::runtime::Runtime;
-use crate::types::{Error, Event, KeyRange, RangeRequest, SortOrder, SortTarget, UserId};
+use crate::types::{Error, Event, KeyRange, Login, RangeRequest, SortOrder, SortTarget};
 
 /// What is taken of a watch at a time, about.
 const OUTPUT_BYTES: usize = 16 * 1024;
@@ -19,8 +19,8 @@ pub(super) struct Events<R: Runtime> {
 }
 
 impl<R: Runtime> Events<R> {
-    /// Follows `range` from `revision` on, for `user`.
-    pub fn of(node: &Node<R>, range: KeyRange, revision: i64, user: Option<UserId>) -> Self {
+    /// Follows `range` from `revision` on, for `login`.
+    pub fn of(node: &Node<R>, range: KeyRange, revision: i64, login: Option<Login>) -> Self {
         let mut session = node.watch_session();
         let create = WatchCreate {
             range,
@@ -31,7 +31,7 @@ impl<R: Runtime> Events<R> {
             watch_id: 0,
             fragment: false,
         };
-        session.create(create, Ok(user));
+        session.create(create, Ok(login));
         Events { session, left: Vec::new().into_iter(), is_over: false }
     }
 
@@ -79,7 +79,7 @@ impl<R: Runtime> Node<R> {
             let (response, header) = self.range(youngest, context).await?;
             let Some(ahead) = response.kvs.first() else { return Ok(()) };
             let key = Bytes::copy_from_slice(ahead.key());
-            self.wait_deleted(key, header.revision + 1, context.user).await?;
+            self.wait_deleted(key, header.revision + 1, context.login).await?;
             if planted!(LockWaitsForOne) {
                 return Ok(());
             }
@@ -87,8 +87,8 @@ impl<R: Runtime> Node<R> {
     }
 
     /// Waits until `key` is deleted at or after `from`, or until nobody can know any more.
-    async fn wait_deleted(&self, key: Bytes, from: i64, user: Option<UserId>) -> Result<(), Error> {
-        let mut events = Events::of(self, KeyRange::single(key), from, user);
+    async fn wait_deleted(&self, key: Bytes, from: i64, login: Option<Login>) -> Result<(), Error> {
+        let mut events = Events::of(self, KeyRange::single(key), from, login);
         while let Some(event) = events.next().await? {
             if event.kv.is_tombstone() {
                 break;

@@ -61,6 +61,10 @@ fn checked() -> (State, Caller, Caller) {
     (state, Caller { user: root, auth_revision }, Caller { user: ann, auth_revision })
 }
 
+fn login(caller: Caller) -> Option<Login> {
+    Some(Login { user: caller.user, since: caller.auth_revision })
+}
+
 fn by(state: &mut State, caller: Option<Caller>, command: Command) -> Result<Response, Error> {
     state.apply(&Envelope { request_id: RequestId::default(), caller, client: None, command }).response
 }
@@ -172,10 +176,10 @@ fn a8_leases() {
     assert_eq!(by(&mut state, Some(ann), Command::LeaseRevoke { id: 7 }), Err(Error::PermissionDenied));
     assert_eq!(by(&mut state, Some(ann), Command::LeaseRevoke { id: 8 }), Err(Error::LeaseNotFound));
     let view = state.view();
-    assert_eq!(view.permit_lease(Some(ann.user), 7, Access::Write), Err(Error::PermissionDenied));
-    assert_eq!(view.permit_leases(Some(ann.user), &[7]), Err(Error::PermissionDenied));
+    assert_eq!(view.permit_lease(login(ann), 7, Access::Write), Err(Error::PermissionDenied));
+    assert_eq!(view.permit_leases(login(ann), &[7]), Err(Error::PermissionDenied));
     assert_eq!(view.permit_leases(None, &[]), Err(Error::UserEmpty));
-    assert_eq!(view.permit_leases(Some(root.user), &[7]), Ok(()));
+    assert_eq!(view.permit_leases(login(root), &[7]), Ok(()));
     assert!(by(&mut state, Some(root), Command::LeaseRevoke { id: 7 }).is_ok());
 }
 
@@ -238,6 +242,8 @@ fn a13_tokens_are_for_who_was_looked_at() {
     let change = AuthCommand::UserChangePassword { name: "ann".into(), password_hash: b"x".to_vec() };
     by(&mut state, Some(root), Command::Auth(change)).expect("changed");
     assert!(!valid(&state), "a new password voids tokens");
+    let read = state.view().permit_range(self::login(ann), &key("b"));
+    assert_eq!(read, Err(Error::InvalidAuthToken), "also one that was good when the read began");
     assert_eq!(by(&mut state, None, login("ann", revision)), Err(Error::AuthOldRevision));
     let delete = |name: &str| Command::Auth(AuthCommand::UserDelete { name: name.into() });
     by(&mut state, Some(root), delete("ann")).expect("deleted");
@@ -292,8 +298,8 @@ fn reads_of_a_view() {
     let (mut state, root, ann) = checked();
     by(&mut state, Some(root), Command::Put(put("b", "1"))).expect("put");
     let view = state.view();
-    assert_eq!(view.permit_range(Some(ann.user), &range("b", "d")), Ok(()));
-    assert_eq!(view.permit_range(Some(ann.user), &key("a")), Err(Error::PermissionDenied));
-    assert_eq!(view.permit_range(Some(root.user), &range("\0", "\0")), Ok(()));
+    assert_eq!(view.permit_range(login(ann), &range("b", "d")), Ok(()));
+    assert_eq!(view.permit_range(login(ann), &key("a")), Err(Error::PermissionDenied));
+    assert_eq!(view.permit_range(login(root), &range("\0", "\0")), Ok(()));
     assert_eq!(view.permit_range(None, &key("b")), Err(Error::UserEmpty));
 }

@@ -79,7 +79,7 @@ proptest! {
         let request = TxnRequest { success: vec![op], ..TxnRequest::default() };
         let command = Command::Txn(request.clone());
         let envelope = Envelope { request_id: RequestId::default(), caller, client: None, command };
-        let permitted = state.view().permit_txn(Some(ann.user), &request);
+        let permitted = state.view().permit_txn(login(ann), &request);
         let applied = state.apply(&envelope);
         match applied.response {
             Ok(Response::Txn(response)) => {
@@ -100,7 +100,7 @@ proptest! {
         let everything = Permission { range: range("\0", "\0"), access: Access::ReadWrite };
         let grant = AuthCommand::RoleGrantPermission { role: "r".into(), permission: everything };
         by(&mut state, Some(root), Command::Auth(grant)).expect("granted");
-        prop_assert_eq!(state.view().permit_txn(Some(ann.user), &request), Ok(()));
+        prop_assert_eq!(state.view().permit_txn(login(ann), &request), Ok(()));
         prop_assert_eq!(state.digest(), state.recompute_digest());
     }
 }
