@@ -45,6 +45,8 @@ pub(crate) struct Guest {
     pub(crate) draws: Draws,
     pub(crate) connection: Connection,
     pub(crate) token: Option<String>,
+    /// What the checks said when it got it.
+    born: usize,
     sequence: u64,
 }
 
@@ -68,7 +70,7 @@ impl Guest {
     pub(crate) fn new(shared: Shared, node: NodeId, number: u64, name: String) -> Self {
         let draws = Draws::new(shared.world.seed(), "guest", node.0, 0, 0);
         let connection = Connection::new(&shared, node, number as usize);
-        Guest { shared, number, name, draws, connection, token: None, sequence: 0 }
+        Guest { shared, number, name, draws, connection, token: None, born: 0, sequence: 0 }
     }
 
     pub(crate) fn next_op(&mut self) -> OpId {
@@ -88,7 +90,10 @@ impl Guest {
         let request = pb::AuthenticateRequest { name: self.name.clone(), password: self.name.clone() };
         let mut auth = AuthClient::new(channel);
         match timeout::<SimRuntime, _>(PATIENCE, auth.authenticate(request)).await {
-            Some(Ok(answer)) => self.token = Some(answer.into_inner().token),
+            Some(Ok(answer)) => {
+                self.token = Some(answer.into_inner().token);
+                self.born = lock(&self.shared.checks).on_logged_in();
+            }
             Some(Err(status)) if matches!(outcome_of(&status), Outcome::Failure(_)) => {}
             _ => self.connection.next_member(),
         }
@@ -115,7 +120,7 @@ impl Guest {
         let op = self.next_op();
         {
             let mut checks = lock(&self.shared.checks);
-            let asker = checks.on_asking(self.user(), self.connection.member().0);
+            let asker = checks.on_asking(self.user(), self.connection.member().0, self.born);
             checks.on_call_as(op, self.number, request.clone(), asker);
         }
         let extra = Extra { token: self.token.clone(), ..Extra::default() };
@@ -194,7 +199,7 @@ impl Guest {
         if let Some(token) = &self.token {
             request.metadata_mut().insert("token", token.parse().expect("letters and digits"));
         }
-        let asker = lock(&self.shared.checks).on_asking(self.user(), self.connection.member().0);
+        let asker = lock(&self.shared.checks).on_asking(self.user(), self.connection.member().0, self.born);
         let mut client = WatchClient::new(channel);
         let first = async {
             let mut responses = client.watch(request).await?.into_inner();

@@ -88,7 +88,7 @@ impl Guest {
         let role = (*self.draws.pick(&ROLES).unwrap_or(&ROLES[0])).to_string();
         let (key, end) = *self.draws.pick(&RANGES).unwrap_or(&RANGES[0]);
         let range = (key.as_bytes().to_vec(), end.as_bytes().to_vec());
-        match self.draws.below(24) {
+        match self.draws.below(27) {
             0..9 => {
                 let (read, write) = match self.draws.below(4) {
                     0 => (true, false),
@@ -104,6 +104,7 @@ impl Guest {
             20 => Change::RoleAdd(role),
             21 => Change::UserDelete(guest),
             22 => Change::UserAdd(guest),
+            23..26 => Change::UserChangePassword(guest),
             _ => match self.draws.coin() {
                 true => Change::Disable,
                 false => Change::Enable,
@@ -129,6 +130,13 @@ async fn send(
         Change::UserAdd(name) => {
             let password = name.clone();
             call!(user_add, pb::AuthUserAddRequest { name, password, ..Default::default() })
+        }
+        Change::UserChangePassword(name) => {
+            let password = name.clone();
+            call!(
+                user_change_password,
+                pb::AuthUserChangePasswordRequest { name, password, ..Default::default() }
+            )
         }
         Change::UserDelete(name) => call!(user_delete, pb::AuthUserDeleteRequest { name }),
         Change::UserGrantRole(user, role) => {

@@ -43,6 +43,15 @@ impl Intervals {
         let Some((_, last)) = after.checked_sub(1).map(|index| &self.0[index]) else { return false };
         *last > End::Before(range.key.clone()) && *last >= end(range)
     }
+
+    /// Whether `key` is among them.
+    pub fn contains_key(&self, key: &[u8]) -> bool {
+        let after = self.0.partition_point(|(begin, _)| begin.as_ref() <= key);
+        after.checked_sub(1).is_some_and(|index| match &self.0[index].1 {
+            End::Before(end) => key < end.as_ref(),
+            End::Open => true,
+        })
+    }
 }
 
 /// Where a range ends: one key ends right behind itself.
@@ -123,8 +132,9 @@ mod tests {
                 // Whatever is allowed is granted key by key; the other way round holds but for keys
                 // longer than those looked at.
                 prop_assert!(!intervals.contains(&asked) || all);
-                if all && asked.is_single() {
-                    prop_assert!(intervals.contains(&asked));
+                if asked.is_single() {
+                    prop_assert_eq!(intervals.contains(&asked), all);
+                    prop_assert_eq!(intervals.contains_key(&asked.key), all);
                 }
             }
         }

@@ -73,7 +73,11 @@ pub fn parse(given: &Given) -> Result<Options, String> {
         compaction_sleep_ms: milliseconds(given, "compaction-sleep-interval")?,
         progress_interval_ms: progress_interval_ms(given)?,
         bcrypt_cost: number(given, "bcrypt-cost", limits::MIN_BCRYPT_COST, limits::MAX_BCRYPT_COST)?,
-        auth_token_ttl_ms: number(given, "auth-token-ttl", 0, u64::from(u32::MAX))? * 1000,
+        auth_token_ttl_ms: match number(given, "auth-token-ttl", 0, u64::from(u32::MAX))? {
+            // As etcd has it.
+            0 => limits::AUTH_TOKEN_TTL_MS,
+            seconds => seconds * 1000,
+        },
         ..NodeConfig::new(&name, initial_cluster)
     };
     let log_level = one_of(given, "log-level", &["debug", "info", "warn", "error", "panic", "fatal"])?;

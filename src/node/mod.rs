@@ -33,7 +33,7 @@ pub use watch::WatchSession;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::Header;
-use auth::Tokens;
+use auth::{Hashing, Tokens};
 use budget::ReadBudget;
 use rand_chacha::ChaCha8Rng;
 use visible::Visible;
@@ -66,6 +66,7 @@ struct Inner<R: Runtime> {
     /// Ids of leases whose clients leave the choice to the member.
     lease_ids: Mutex<ChaCha8Rng>,
     tokens: Arc<Mutex<Tokens>>,
+    hashing: Hashing,
     /// Salts of passwords and letters of tokens.
     secrets: Mutex<ChaCha8Rng>,
     /// Rings when there are granted leases that no tick has settled.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::api::RequestContext;
-use super::auth::Tokens;
+use super::auth::{Hashing, Tokens};
 use super::budget::ReadBudget;
 use super::identity::{self, OpenError};
 use super::pending::Pending;
@@ -76,8 +76,7 @@ impl<R: Runtime> Node<R> {
         };
         let granted = Arc::new(Notify::new());
         let ttl = Duration::from_millis(config.auth_token_ttl_ms);
-        let lost_up_to = recovered.last.map_or(0, |last| last.index);
-        let tokens = Arc::new(Mutex::new(Tokens::new(ttl, lost_up_to)));
+        let tokens = Arc::new(Mutex::new(Tokens::new(ttl, recovered.last)));
         let sink = Arc::new(Sink::<R>::new(visible.clone(), granted.clone(), tokens.clone()));
         let engine = Engine::open(settings, net, listeners, wal, checkpoint, loaded, sink)
             .await
@@ -95,6 +94,7 @@ impl<R: Runtime> Node<R> {
                 read_budget,
                 lease_ids: Mutex::new(R::rng("lease ids")),
                 tokens,
+                hashing: Hashing::default(),
                 secrets: Mutex::new(R::rng("secrets")),
                 granted,
                 _disk: disk,

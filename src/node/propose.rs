@@ -10,8 +10,9 @@ use crate::runtime::channel::oneshot;
 use crate::runtime::{Either, Observation, Runtime, select, timeout};
 use crate::state::Applied;
 use crate::types::{
-    Caller, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
-    Envelope, Error, PutRequest, PutResponse, RequestId, Response, TxnRequest, TxnResponse,
+    AuthCommand, Caller, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest,
+    DeleteRangeResponse, Envelope, Error, Permission, PutRequest, PutResponse, RequestId, Response,
+    TxnRequest, TxnResponse,
 };
 
 impl<R: Runtime> Node<R> {
@@ -117,7 +118,7 @@ impl<R: Runtime> Node<R> {
         let (request_id, answer) = self.inner.visible.pending().register(size_hint(&command))?;
         let slot = Slot { node: self, request_id };
         R::observe(Observation::Proposed { request_id, trace: context.trace });
-        let caller = self.caller(context)?;
+        let caller = self.caller(&command, context)?;
         let bytes = envelope::encode(&Envelope { request_id, caller, client: context.client, command });
         if bytes.len() > self.inner.config.max_request_bytes {
             return Err(Error::RequestTooLarge);
@@ -125,10 +126,12 @@ impl<R: Runtime> Node<R> {
         Ok((slot, bytes, answer))
     }
 
-    /// Who asks, as the log holds it. Errors: InvalidAuthToken.
-    fn caller(&self, context: RequestContext) -> Result<Option<Caller>, Error> {
+    /// Who asks, as the log holds it. What nobody may do while requests are checked does not come so far.
+    /// Errors: UserEmpty, InvalidAuthToken.
+    fn caller(&self, command: &Command, context: RequestContext) -> Result<Option<Caller>, Error> {
         if context.login.is_none() {
-            return Ok(None);
+            let is_checked = self.inner.visible.hub().history().auth().is_enabled();
+            return if is_checked && needs_caller(command) { Err(Error::UserEmpty) } else { Ok(None) };
         }
         let view = self.view();
         let auth_revision = view.auth().revision();
@@ -185,11 +188,27 @@ impl<R: Runtime> Drop for Slot<'_, R> {
     }
 }
 
+/// Whether it is looked at, when it is applied, who asked for it.
+fn needs_caller(command: &Command) -> bool {
+    match command {
+        Command::Put(_) | Command::DeleteRange(_) | Command::Txn(_) | Command::LeaseRevoke { .. } => true,
+        Command::Auth(change) => !matches!(change, AuthCommand::Authenticate { .. }),
+        _ => false,
+    }
+}
+
 /// About how many bytes a command holds in memory, for the bound on waiting proposals.
 fn size_hint(command: &Command) -> usize {
     match command {
         Command::Put(put) => put.key.len() + put.value.len() + 64,
         Command::Txn(txn) => 256 * (1 + txn.success.len().max(txn.failure.len())),
+        Command::Auth(AuthCommand::UserAdd { name, password_hash, .. }) => {
+            256 + name.len() + password_hash.len()
+        }
+        Command::Auth(AuthCommand::RoleAdd { name }) => 256 + name.len(),
+        Command::Auth(AuthCommand::RoleGrantPermission { permission: Permission { range, .. }, .. }) => {
+            256 + range.key.len() + range.range_end.len()
+        }
         _ => 256,
     }
 }
@@ -204,5 +223,6 @@ fn mistranslate(command: &mut Command) {
 }
 
 pub(super) fn unexpected<T>(response: &Response) -> T {
-    panic!("apply answered a command with a response of another kind: {response:?}")
+    let kind = std::mem::discriminant(response);
+    panic!("apply answered a command with a response of another kind: {kind:?}")
 }

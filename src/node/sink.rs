@@ -29,7 +29,7 @@ impl<R: Runtime> Sink<R> {
     fn add_token(&self, entry: &AppliedEntry) {
         if let Ok(Response::Authenticated { user, auth_revision, letters }) = &entry.applied.response {
             let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-            tokens.add(letters.clone(), *user, *auth_revision, entry.position.index, R::now());
+            tokens.add(letters.clone(), *user, *auth_revision, entry.position, R::now());
         }
     }
 }

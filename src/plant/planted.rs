@@ -126,6 +126,8 @@ plants! {
     WatchFromKeyNotPermitted => "watch-from-key-not-permitted", "users", "permission";
     /// Whether a read is permitted is looked at before its quorum round.
     PermissionFromOldView => "permission-from-old-view", "users", "permission";
+    /// A token goes on to count after its user got a new password.
+    VoidedTokensCount => "voided-tokens-count", "users", "permission";
     /// Who may what does not matter when a write is applied.
     WriteNotPermittedAtApply => "write-not-permitted-at-apply", "users", "permission";
     /// A write that was applied is applied again when its client sends it again.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
 
 use super::status::status;
 use crate::node::Node;
@@ -23,6 +23,18 @@ pub(super) async fn context<R: Runtime>(
         None => Ok(context),
         Some(token) => identified(node, context, &token).await,
     }
+}
+
+/// The same for a service that stands on the others: a bad token loses its code on the way (E6).
+pub(super) async fn inner_context<R: Runtime>(
+    node: &Node<R>,
+    metadata: &MetadataMap,
+) -> Result<RequestContext, Status> {
+    let unknown = |refused: Status| match refused.code() {
+        Code::Unauthenticated => Status::new(Code::Unknown, refused.message()),
+        _ => refused,
+    };
+    context(node, metadata).await.map_err(unknown)
 }
 
 /// `context` with whom `token` names. Errors: InvalidAuthToken (A5).

@@ -1,10 +1,10 @@
 //! v3electionpb.Election (E1–E4, E6, E7).
 
 use etched_proto::v3electionpb as pb;
-use futures_util::stream::unfold;
+use futures_util::stream::{empty, unfold};
 use tonic::{Request, Response, Status};
 
-use super::context::context;
+use super::context::inner_context;
 use super::status::inner_status;
 use super::streams::Outgoing;
 use super::translate::{key_value, response_header};
@@ -35,7 +35,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::CampaignRequest>,
     ) -> Result<Response<pb::CampaignResponse>, Status> {
-        let context = context(&self.0, request.metadata()).await?;
+        let context = inner_context(&self.0, request.metadata()).await?;
         let pb::CampaignRequest { name, lease, value } = request.into_inner();
         let turn = self.0.campaign(name.clone(), lease, value, context).await.map_err(inner_status)?;
         let leader = pb::LeaderKey { name, key: turn.key, rev: turn.revision, lease: turn.lease };
@@ -47,7 +47,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::ProclaimRequest>,
     ) -> Result<Response<pb::ProclaimResponse>, Status> {
-        let context = context(&self.0, request.metadata()).await?;
+        let context = inner_context(&self.0, request.metadata()).await?;
         let pb::ProclaimRequest { leader, value } = request.into_inner();
         let header = self.0.proclaim(leading(leader)?, value, context).await.map_err(inner_status)?;
         Ok(Response::new(pb::ProclaimResponse { header: Some(response_header(&header)) }))
@@ -57,7 +57,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::LeaderRequest>,
     ) -> Result<Response<pb::LeaderResponse>, Status> {
-        let context = context(&self.0, request.metadata()).await?;
+        let context = inner_context(&self.0, request.metadata()).await?;
         let leader = self.0.election_leader(&request.into_inner().name, context).await;
         Ok(Response::new(leader_response(leader.map_err(inner_status)?)))
     }
@@ -68,7 +68,12 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let context = context(&self.0, request.metadata()).await?;
+        let context = match inner_context(&self.0, request.metadata()).await {
+            Err(refused) if refused.message() == Error::InvalidAuthToken.text() => {
+                return Ok(Response::new(Box::pin(empty())));
+            }
+            given => given?,
+        };
         let observed = self.0.observe_election(request.into_inner().name, context);
         let stream = unfold(Some(observed), move |observed| async move {
             let mut observed = observed?;
@@ -80,6 +85,8 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
             };
             match next {
                 Ok(leader) => Some((Ok(leader_response(leader)), Some(observed))),
+                // As in etcd: who may not hears nothing.
+                Err(Error::PermissionDenied | Error::UserEmpty | Error::InvalidAuthToken) => None,
                 Err(error) => Some((Err(inner_status(error)), None)),
             }
         });
@@ -90,7 +97,7 @@ impl<R: Runtime> pb::election_server::Election for Election<R> {
         &self,
         request: Request<pb::ResignRequest>,
     ) -> Result<Response<pb::ResignResponse>, Status> {
-        let context = context(&self.0, request.metadata()).await?;
+        let context = inner_context(&self.0, request.metadata()).await?;
         let leading = leading(request.into_inner().leader)?;
         let header = self.0.resign(leading, context).await.map_err(inner_status)?;
         Ok(Response::new(pb::ResignResponse { header: Some(response_header(&header)) }))

@@ -3,7 +3,7 @@
 use etched_proto::v3lockpb as pb;
 use tonic::{Request, Response, Status};
 
-use super::context::context;
+use super::context::inner_context;
 use super::status::inner_status;
 use super::translate::response_header;
 use crate::node::Node;
@@ -17,7 +17,7 @@ pub(super) struct Lock<R: Runtime>(pub Node<R>);
 #[tonic::async_trait]
 impl<R: Runtime> pb::lock_server::Lock for Lock<R> {
     async fn lock(&self, request: Request<pb::LockRequest>) -> Result<Response<pb::LockResponse>, Status> {
-        let context = context(&self.0, request.metadata()).await?;
+        let context = inner_context(&self.0, request.metadata()).await?;
         let pb::LockRequest { name, lease } = request.into_inner();
         let turn = self.0.lock(name, lease, context).await.map_err(inner_status)?;
         // The fencing token.
@@ -29,7 +29,7 @@ impl<R: Runtime> pb::lock_server::Lock for Lock<R> {
         &self,
         request: Request<pb::UnlockRequest>,
     ) -> Result<Response<pb::UnlockResponse>, Status> {
-        let context = context(&self.0, request.metadata()).await?;
+        let context = inner_context(&self.0, request.metadata()).await?;
         let key = request.into_inner().key;
         if key.is_empty() {
             return Err(inner_status(crate::types::Error::EmptyKey));

@@ -3,6 +3,7 @@
 use super::State;
 use super::digest;
 use crate::auth::{Auth, ROOT};
+use crate::types::limits::MAX_AUTH_NAME_BYTES;
 use crate::types::{AuthCommand, Digest, Error, KeyRange, Permission, Response, Role, User};
 
 impl State {
@@ -78,6 +79,9 @@ impl State {
         if self.auth.user(name).is_some() {
             return Err(Error::UserAlreadyExist);
         }
+        if name.len().max(password_hash.len()) > MAX_AUTH_NAME_BYTES {
+            return Err(Error::InvalidAuthMgmt);
+        }
         let id = self.auth.advance();
         self.put_user(User {
             id,
@@ -102,6 +106,9 @@ impl State {
 
     fn user_change_password(&mut self, name: &str, password_hash: &[u8]) -> Result<(), Error> {
         let user = self.auth.user(name).cloned().ok_or(Error::UserNotFound)?;
+        if password_hash.len() > MAX_AUTH_NAME_BYTES {
+            return Err(Error::InvalidAuthMgmt);
+        }
         let password_hash = if user.no_password { Vec::new() } else { password_hash.to_vec() };
         let password_revision = self.auth.advance();
         self.put_user(User { password_hash, password_revision, ..user });
@@ -144,6 +151,9 @@ impl State {
         if self.auth.role(name).is_some() {
             return Err(Error::RoleAlreadyExist);
         }
+        if name.len() > MAX_AUTH_NAME_BYTES {
+            return Err(Error::InvalidAuthMgmt);
+        }
         self.put_role(Role { name: name.to_string(), permissions: Vec::new() });
         self.auth.advance();
         Ok(())
@@ -167,7 +177,8 @@ impl State {
     /// A7.
     fn role_grant_permission(&mut self, role: &str, permission: &Permission) -> Result<(), Error> {
         let range = &permission.range;
-        if range.key.is_empty() || range.is_empty() {
+        let is_long = range.key.len().max(range.range_end.len()) > MAX_AUTH_NAME_BYTES;
+        if range.key.is_empty() || range.is_empty() || is_long {
             return Err(Error::InvalidAuthMgmt);
         }
         let mut role = self.auth.role(role).cloned().ok_or(Error::RoleNotFound)?;

@@ -27,15 +27,28 @@ impl State {
             Command::Put(put) => self.permit_put(caller, put),
             Command::DeleteRange(delete) => self.permit_delete(caller, delete),
             Command::Txn(txn) => self.permit_txn(caller, txn),
-            Command::LeaseRevoke { id } => self.permit_lease(caller, *id, Access::Write),
+            Command::LeaseRevoke { id } => {
+                self.auth.permit_any(caller.map(|caller| caller.user))?;
+                self.permit_lease(caller, *id, Access::Write)
+            }
             Command::Auth(AuthCommand::Authenticate { .. }) => Ok(()),
-            Command::Auth(_) => self.auth.permit_admin(caller.map(|caller| caller.user)),
+            Command::Auth(_) => self.permit_admin(caller),
+            // The leader itself compacts as nobody.
+            Command::Compaction(_) if caller.is_some() => self.permit_admin(caller),
             Command::Compaction(_)
             | Command::RaiseLevel(_)
             | Command::Publish(_)
             | Command::LeaseGrant { .. }
             | Command::LeaseTick(_) => Ok(()),
         }
+    }
+
+    /// For root, by a token that is still good here (A2). Errors: as those of `Auth::permit_admin`;
+    /// AuthOldRevision if something voided it since it was looked at.
+    fn permit_admin(&self, caller: Option<Caller>) -> Result<(), Error> {
+        self.auth.permit_admin(caller.map(|caller| caller.user))?;
+        let is_void = caller.is_some_and(|one| !self.auth.is_valid_token(one.user, one.auth_revision));
+        if is_void { Err(Error::AuthOldRevision) } else { Ok(()) }
     }
 
     /// A8: who may not change the other keys of a lease could not revoke it either. A9.
@@ -77,14 +90,11 @@ impl State {
 
     /// `access` to every key of the lease; nothing is needed for one that does not exist.
     fn permit_lease(&self, caller: Option<Caller>, id: LeaseId, access: Access) -> Result<(), Error> {
-        if self.auth.permit_admin(caller.map(|caller| caller.user)).is_ok() {
+        if self.permit_admin(caller).is_ok() {
             return Ok(());
         }
         let Some(lease) = self.leases.get(id) else { return Ok(()) };
-        lease.keys().try_for_each(|record| {
-            let key = KeyRange::single(bytes::Bytes::copy_from_slice(record.key()));
-            self.auth.permit(caller, &key, access)
-        })
+        lease.keys().try_for_each(|record| self.auth.permit_key(caller, record.key(), access))
     }
 }
 

@@ -56,6 +56,9 @@ pub const BCRYPT_COST: u32 = 10;
 pub const MIN_BCRYPT_COST: u32 = 4;
 /// See [`BCRYPT_COST`].
 pub const MAX_BCRYPT_COST: u32 = 31;
+/// Bytes that the name of a user or role, and each end of a permission's range, may have: all of them
+/// together stand in one frame.
+pub const MAX_AUTH_NAME_BYTES: usize = 4096;
 /// Time after which a token that was not used is void, in milliseconds, by default (A14).
 pub const AUTH_TOKEN_TTL_MS: u64 = 300_000;
 /// The newest level of the replicated state machine that this build understands.

@@ -218,8 +218,13 @@ impl Checks {
     }
 
     /// A client that shows the token of `user` is about to ask `node` for something.
-    pub fn on_asking(&mut self, user: Option<&str>, node: u32) -> Asker {
-        self.history.permissions().asks(user, Some(node))
+    pub fn on_asking(&mut self, user: Option<&str>, node: u32, born: usize) -> Asker {
+        self.history.permissions().asks(user, Some(node), born)
+    }
+
+    /// A client has a token; what to say of it later.
+    pub fn on_logged_in(&mut self) -> usize {
+        self.history.permissions().moment()
     }
 
     /// A watch of `asker` was made, or refused for a reason.

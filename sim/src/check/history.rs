@@ -134,7 +134,7 @@ impl History {
 
     /// The same for a request of which the log may hold more than one entry.
     pub fn call_again(&mut self, op: OpId, client: u64, request: Request, again: Again) {
-        let (floor, replayed, asker) = (self.returned, self.replayed, self.permissions.asks(None, None));
+        let (floor, replayed, asker) = (self.returned, self.replayed, self.permissions.asks(None, None, 0));
         self.calls.insert(op, Call { client, request, floor, applied: None, replayed, again, asker });
     }
 

@@ -28,6 +28,8 @@ pub struct Asker {
     since: usize,
     /// How many of them the member had applied that is asked.
     there: usize,
+    /// How many there were when it had its token.
+    born: usize,
 }
 
 /// How a request was turned away.
@@ -48,6 +50,8 @@ pub(super) enum Refusal {
 pub struct Permissions {
     /// After each change, the first before any.
     moments: Vec<Users>,
+    /// Tokens that were void from then on: those of one user, or all.
+    voids: Vec<(usize, Option<String>)>,
     /// Changes by then, by the index of the entry.
     by_index: BTreeMap<u64, usize>,
     /// The last index that each node has applied.
@@ -72,6 +76,7 @@ impl Default for Permissions {
     fn default() -> Self {
         Permissions {
             moments: vec![Users::default()],
+            voids: Vec::new(),
             by_index: BTreeMap::new(),
             applied: BTreeMap::new(),
             changes: BTreeMap::new(),
@@ -97,11 +102,17 @@ impl Permissions {
         self.moments.last().expect("one from the start")
     }
 
-    /// `user` is about to ask `node`, if that is known, for something.
-    pub fn asks(&self, user: Option<&str>, node: Option<u32>) -> Asker {
+    /// How many changes of users there were so far.
+    pub fn moment(&self) -> usize {
+        self.moments.len() - 1
+    }
+
+    /// `user` is about to ask `node`, if that is known, for something, with the token it got when there had
+    /// been `born` changes.
+    pub fn asks(&self, user: Option<&str>, node: Option<u32>, born: usize) -> Asker {
         let applied = node.and_then(|node| self.applied.get(&node)).copied().unwrap_or(0);
         let there = self.by_index.range(..=applied).next_back().map_or(0, |(_, changes)| *changes);
-        Asker { user: user.map(str::to_string), since: self.moments.len() - 1, there }
+        Asker { user: user.map(str::to_string), since: self.moment(), there, born }
     }
 
     /// `node` has applied all up to `index`, by itself or from a snapshot, or is back there.
@@ -142,6 +153,12 @@ impl Permissions {
         changing.applied = Some(done);
         if done.is_ok() {
             self.counts[0] += 1;
+            let voided = match &changing.change {
+                Change::Disable => Some(None),
+                Change::UserDelete(name) | Change::UserChangePassword(name) => Some(Some(name.clone())),
+                _ => None,
+            };
+            self.voids.extend(voided.map(|whose| (self.moments.len(), whose)));
             self.moments.push(next);
             self.by_index.insert(index, self.moments.len() - 1);
         }
@@ -179,11 +196,17 @@ impl Permissions {
         if !self.is_enabled() {
             return Ok(None);
         }
-        // Whoever took it may not have known yet of the last change, or that requests are checked.
-        if let Some(text @ (OLD | NO_USER)) = refused {
-            return Ok(Some(Failure::new(Code::InvalidArgument, text)));
+        match refused {
+            Some(OLD) if asker.there < self.moment() => {
+                return Ok(Some(Failure::new(Code::InvalidArgument, OLD)));
+            }
+            Some(NO_USER) if asker.user.is_none() || self.was_unchecked(asker) => {
+                return Ok(Some(Failure::new(Code::InvalidArgument, NO_USER)));
+            }
+            Some(text) => violation!("permission", "entry {index} of {asker:?} was refused: `{text}`"),
+            None => {}
         }
-        let may = self.now().permits(asker.user.as_deref(), request);
+        let may = self.allows(self.moment(), asker, |users, user| users.permits(user, request));
         self.counts[3] += u64::from(may && asker.user.is_some());
         if may || is_looked_at_before(request) {
             return Ok(None);
@@ -194,11 +217,33 @@ impl Permissions {
         }))
     }
 
+    /// Whether `permits` says so of `asker` by the users after `at` changes, and its token counts.
+    fn allows(&self, at: usize, asker: &Asker, permits: impl Fn(&Users, Option<&str>) -> bool) -> bool {
+        let (users, user) = (&self.moments[at], asker.user.as_deref());
+        let voids = |(when, whose): &(usize, Option<String>)| {
+            (asker.born + 1..=at).contains(when) && (whose.is_none() || whose.as_deref() == user)
+        };
+        !users.is_enabled() || permits(users, user) && !self.voids.iter().any(voids)
+    }
+
+    /// Whether the member that was asked may not have known that requests are checked.
+    fn was_unchecked(&self, asker: &Asker) -> bool {
+        self.moments[asker.there..].iter().any(|users| !users.is_enabled())
+    }
+
+    /// Whether `asker` may be told that it is nobody: without a token when requests are checked, with one
+    /// when they were not yet.
+    pub(super) fn was_nobody(&self, asker: &Asker) -> bool {
+        let is_checked = || self.moments[asker.there..].iter().any(Users::is_enabled);
+        if asker.user.is_some() { self.was_unchecked(asker) } else { is_checked() }
+    }
+
     /// A read of `asker` was answered.
     pub(super) fn was_read(&self, asker: &Asker, request: &Request) -> Checked {
         let from = if request.is_serializable() { asker.there } else { asker.since };
-        let user = asker.user.as_deref();
-        if self.moments[from..].iter().any(|users| users.permits(user, request)) {
+        if (from..self.moments.len())
+            .any(|at| self.allows(at, asker, |users, user| users.permits(user, request)))
+        {
             return Ok(());
         }
         violation!("permission", "{asker:?} was never granted what it was answered: {request:?}")
@@ -218,11 +263,14 @@ impl Permissions {
 
     /// A watch of `asker` was made, or refused with `reason`.
     pub fn watch_told(&mut self, asker: &Asker, key: &[u8], end: &[u8], reason: Option<&str>) -> Checked {
-        let user = asker.user.as_deref();
-        let mut permits = self.moments[asker.there..].iter().map(|users| users.permits_watch(user, key, end));
+        let watches = |users: &Users, user: Option<&str>| users.permits_watch(user, key, end);
+        let mut moments = asker.there..self.moments.len();
         let right = match reason {
-            None => permits.any(|permitted| permitted),
-            Some(reason) if reason.ends_with(DENIED) => permits.any(|permitted| !permitted),
+            None => moments.any(|at| self.allows(at, asker, watches)),
+            Some(reason) if reason.ends_with(DENIED) => {
+                moments.any(|at| !watches(&self.moments[at], asker.user.as_deref()))
+            }
+            Some(reason) if reason.ends_with(NO_USER) => self.was_nobody(asker),
             Some(_) => true,
         };
         self.counts[2] += u64::from(reason.is_some());

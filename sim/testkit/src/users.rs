@@ -21,6 +21,8 @@ pub enum Change {
     UserAdd(String),
     /// UserDelete.
     UserDelete(String),
+    /// UserChangePassword.
+    UserChangePassword(String),
     /// UserGrantRole: user, role.
     UserGrantRole(String, String),
     /// UserRevokeRole: user, role.
@@ -99,6 +101,9 @@ impl Users {
             }
             Change::UserDelete(name) if self.enabled && name == ROOT => return Err(PROTECTED),
             Change::UserDelete(name) => drop(self.users.remove(name).ok_or(NO_USER)?),
+            Change::UserChangePassword(name) => {
+                self.users.get(name).ok_or(NO_USER)?;
+            }
             Change::UserGrantRole(user, role) => {
                 let roles = self.users.get_mut(user).ok_or(NO_USER)?;
                 if role != ROOT && !self.roles.contains_key(role) {

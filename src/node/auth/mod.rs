@@ -3,15 +3,17 @@
 mod password;
 mod tokens;
 
+pub(super) use password::Hashing;
 pub(super) use tokens::Tokens;
 
+use password::MAX_GIVEN_COST;
 use rand_chacha::rand_core::Rng;
 use tokens::split;
 
 use super::Node;
 use super::api::{Header, RequestContext};
 use crate::raft::ProposeError;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, timeout};
 use crate::types::{AuthCommand, Command, Error, Login, Permission, Response};
 
 /// Letters in the secret part of a token (A14).
@@ -84,8 +86,7 @@ impl<R: Runtime> Node<R> {
             }
             let (auth_revision, hash, given) =
                 (auth.revision(), user.password_hash.clone(), password.clone());
-            let checking = R::spawn_blocking("password", move || password::is_right(&given, &hash));
-            if !checking.await.map_err(|_| Error::Stopped)? {
+            if !self.hashing(context, move || password::is_right(&given, &hash)).await? {
                 tracing::warn!(user = name, "a wrong password was given");
                 return Err(Error::AuthFailed);
             }
@@ -114,7 +115,7 @@ impl<R: Runtime> Node<R> {
     ) -> Result<Header, Error> {
         let no_password = password.is_none();
         let password_hash = match password {
-            Some(password) => self.hash(password).await?,
+            Some(password) => self.hash(password, context).await?,
             None => Vec::new(),
         };
         self.auth_change(AuthCommand::UserAdd { name, password_hash, no_password }, context).await
@@ -127,7 +128,7 @@ impl<R: Runtime> Node<R> {
         password: Password,
         context: RequestContext,
     ) -> Result<Header, Error> {
-        let password_hash = self.hash(password).await?;
+        let password_hash = self.hash(password, context).await?;
         self.auth_change(AuthCommand::UserChangePassword { name, password_hash }, context).await
     }
 
@@ -187,17 +188,40 @@ impl<R: Runtime> Node<R> {
         Ok((names, self.header(view.revision())))
     }
 
-    /// Off the thread, on purpose slow.
-    async fn hash(&self, password: Password) -> Result<Vec<u8>, Error> {
+    /// Of a password for a user. Looks first whether the client may set it. Errors: UserEmpty,
+    /// UserNotFound, PermissionDenied; PasswordTooLong; InvalidAuthMgmt for a given hash of too many rounds.
+    async fn hash(&self, password: Password, context: RequestContext) -> Result<Vec<u8>, Error> {
+        self.permit_admin(context)?;
+        let own = self.inner.config.bcrypt_cost;
         let plain = match password {
+            Password::Hash(hash)
+                if password::cost(&hash).is_some_and(|cost| cost > own.max(MAX_GIVEN_COST)) =>
+            {
+                return Err(Error::InvalidAuthMgmt);
+            }
             Password::Hash(hash) => return Ok(hash),
             Password::Plain(plain) => plain,
         };
         let mut salt = [0; 16];
         self.inner.secrets().fill_bytes(&mut salt);
-        let cost = self.inner.config.bcrypt_cost;
-        let hashing = R::spawn_blocking("password", move || password::hash(&plain, cost, salt));
-        hashing.await.map_err(|_| Error::Stopped)?
+        self.hashing(context, move || password::hash(&plain, own, salt)).await?
+    }
+
+    /// Runs what is slow on purpose off the thread, one at a time. Errors: TooManyRequests, Timeout,
+    /// DeadlineExceeded, Stopped.
+    async fn hashing<T: Send + 'static>(
+        &self,
+        context: RequestContext,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = async {
+            let turn = self.inner.hashing.turn().await?;
+            let done = R::spawn_blocking("password", work).await.map_err(|_| Error::Stopped);
+            drop(turn);
+            done
+        };
+        let in_time = timeout::<R, _>(self.deadline(context) - R::now(), done).await;
+        in_time.unwrap_or_else(|| Err(self.timed_out(context)))
     }
 
     fn pick_letters(&self) -> String {

@@ -1,9 +1,61 @@
 //! Passwords and their bcrypt hashes, in the form that Go's library writes and reads.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use crate::types::Error;
 
 /// bcrypt looks at no more than this.
 const MAX_PASSWORD_BYTES: usize = 72;
+
+/// Hashes that are computed at a time: more would only take the processor from everything else.
+const AT_A_TIME: usize = 1;
+/// Requests that may wait for theirs.
+const WAITING: usize = 64;
+/// Rounds, as a power of two, above which the hash that a client gives is not taken: it would be paid by
+/// each attempt to log in.
+pub(super) const MAX_GIVEN_COST: u32 = 16;
+
+/// Who may hash now.
+#[derive(Debug)]
+pub(in crate::node) struct Hashing {
+    slots: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        Hashing { slots: Semaphore::new(AT_A_TIME), waiting: AtomicUsize::new(0) }
+    }
+}
+
+impl Hashing {
+    /// Waits for a turn; may be dropped. Errors: TooManyRequests when too many do.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let waits = Waits(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
+            return Err(Error::TooManyRequests);
+        }
+        let turn = self.slots.acquire().await;
+        drop(waits);
+        turn.map_err(|_| Error::Stopped)
+    }
+}
+
+/// One that waits, until it is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The rounds of a bcrypt hash, as a power of two; `None` for what is none.
+pub(super) fn cost(hash: &[u8]) -> Option<u32> {
+    std::str::from_utf8(hash).ok()?.parse::<bcrypt::HashParts>().ok().map(|parts| parts.get_cost())
+}
 
 /// The hash of `password`; takes 2 to the power of `cost` rounds. Errors: PasswordTooLong.
 pub(super) fn hash(password: &str, cost: u32, salt: [u8; 16]) -> Result<Vec<u8>, Error> {
@@ -15,11 +67,11 @@ pub(super) fn hash(password: &str, cost: u32, salt: [u8; 16]) -> Result<Vec<u8>,
     Ok(parts.format_for_version(bcrypt::Version::TwoA).into_bytes())
 }
 
-/// Whether `password` has `hash`; nothing has one that is none.
+/// Whether `password` has `hash`; nothing has one that is none. What is behind the 72nd byte does not
+/// count, as in Go.
 pub(super) fn is_right(password: &str, hash: &[u8]) -> bool {
     let hash = std::str::from_utf8(hash).ok();
-    password.len() <= MAX_PASSWORD_BYTES
-        && hash.is_some_and(|hash| bcrypt::verify(password, hash).unwrap_or(false))
+    hash.is_some_and(|hash| bcrypt::verify(password, hash).unwrap_or(false))
 }
 
 #[cfg(test)]
@@ -37,6 +89,8 @@ mod tests {
             assert!(!is_right("", no_hash) && !is_right("secret", no_hash));
         }
         assert_eq!(hash(&"x".repeat(73), 4, [0; 16]), Err(Error::PasswordTooLong));
-        assert!(hash(&"x".repeat(72), 4, [0; 16]).is_ok());
+        let longest = hash(&"x".repeat(72), 4, [0; 16]).expect("short enough");
+        assert!(is_right(&"x".repeat(73), &longest) && !is_right(&"x".repeat(71), &longest));
+        assert_eq!((cost(&longest), cost(b"$2a$")), (Some(4), None));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::runtime::Instant;
-use crate::types::UserId;
+use crate::types::{LogPosition, UserId};
 
 /// Tokens held before those that have ended are looked for.
 const SWEEP_AT_LEAST: usize = 64;
@@ -15,7 +15,7 @@ const SWEEP_AT_LEAST: usize = 64;
 pub(in crate::node) struct Tokens {
     ttl: Duration,
     /// Tokens of entries up to here were lost with the program that knew them.
-    lost_up_to: u64,
+    lost: Option<LogPosition>,
     /// By their secret part.
     given: BTreeMap<String, Given>,
     /// Held when ended ones are looked for again.
@@ -34,22 +34,22 @@ pub(super) struct Given {
 }
 
 impl Tokens {
-    /// None yet; those of entries up to `lost_up_to`, which the log held when the member started, stay
-    /// unknown.
-    pub fn new(ttl: Duration, lost_up_to: u64) -> Self {
-        Tokens { ttl, lost_up_to, given: BTreeMap::new(), sweep_at: SWEEP_AT_LEAST }
+    /// None yet; those of entries up to `lost`, which the log held when the member started, stay unknown.
+    pub fn new(ttl: Duration, lost: Option<LogPosition>) -> Self {
+        Tokens { ttl, lost, given: BTreeMap::new(), sweep_at: SWEEP_AT_LEAST }
     }
 
-    /// Takes over the token of the entry at `index`.
-    pub fn add(&mut self, letters: String, user: UserId, auth_revision: u64, index: u64, now: Instant) {
-        if index <= self.lost_up_to {
+    /// Takes over the token of the entry at `at`.
+    pub fn add(&mut self, letters: String, user: UserId, auth_revision: u64, at: LogPosition, now: Instant) {
+        // A tail of the log that never counted may have been longer.
+        if self.lost.is_some_and(|lost| at.term <= lost.term && at.index <= lost.index) {
             return;
         }
         if self.given.len() >= self.sweep_at {
             self.given.retain(|_, given| given.until > now);
             self.sweep_at = SWEEP_AT_LEAST.max(2 * self.given.len());
         }
-        self.given.insert(letters, Given { user, auth_revision, index, until: now + self.ttl });
+        self.given.insert(letters, Given { user, auth_revision, index: at.index, until: now + self.ttl });
     }
 
     /// What `letters` stand for; from now on they last their whole time again.
@@ -67,7 +67,9 @@ impl Tokens {
 /// The two parts of a token.
 pub(super) fn split(token: &str) -> Option<(&str, u64)> {
     let (letters, index) = token.split_once('.')?;
-    index.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    // As it was given out, without zeros in front.
+    (index.bytes().all(|byte| byte.is_ascii_digit()) && !(index.len() > 1 && index.starts_with('0')))
+        .then_some(())?;
     Some((letters, index.parse().ok()?))
 }
 
@@ -78,9 +80,12 @@ mod tests {
     #[test]
     fn a14_a_token_slides_and_ends() {
         let at = |ms: u64| Instant::default() + Duration::from_millis(ms);
-        let mut tokens = Tokens::new(Duration::from_millis(300), 5);
-        tokens.add("old".into(), 2, 3, 5, at(0));
-        tokens.add("new".into(), 2, 3, 6, at(0));
+        let entry = |term, index| LogPosition { term, leader: 1, index };
+        let mut tokens = Tokens::new(Duration::from_millis(300), Some(entry(2, 5)));
+        tokens.add("old".into(), 2, 3, entry(2, 5), at(0));
+        tokens.add("new".into(), 2, 3, entry(2, 6), at(0));
+        tokens.add("instead".into(), 2, 3, entry(3, 5), at(0));
+        assert!(tokens.use_one("instead", at(1)).is_some(), "of a later term");
         assert!(tokens.use_one("old", at(1)).is_none(), "it was lost at the start");
         assert_eq!(tokens.use_one("new", at(299)).map(|given| (given.user, given.index)), Some((2, 6)));
         assert!(tokens.use_one("new", at(598)).is_some());
@@ -90,9 +95,10 @@ mod tests {
 
     #[test]
     fn ended_ones_are_forgotten() {
-        let mut tokens = Tokens::new(Duration::from_millis(100), 0);
+        let mut tokens = Tokens::new(Duration::from_millis(100), None);
         for n in 0..10_000 {
-            tokens.add(format!("{n}"), 2, 2, n + 1, Instant(n * 1_000_000));
+            let at = LogPosition { term: 1, leader: 1, index: n + 1 };
+            tokens.add(format!("{n}"), 2, 2, at, Instant(n * 1_000_000));
         }
         assert!(tokens.given.len() <= 300, "{}", tokens.given.len());
     }
@@ -100,7 +106,9 @@ mod tests {
     #[test]
     fn tokens_have_two_parts() {
         assert_eq!(split("abc.12"), Some(("abc", 12)));
-        for bad in ["", "abc", "abc.", "abc.x", "abc.-1", "abc.+1", "abc.1.2", "a.99999999999999999999"] {
+        for bad in
+            ["", "abc", "abc.", "abc.x", "abc.-1", "abc.+1", "abc.1.2", "abc.012", "a.99999999999999999999"]
+        {
             assert_eq!(split(bad), None, "{bad}");
         }
     }

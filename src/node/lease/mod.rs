@@ -121,6 +121,7 @@ impl<R: Runtime> Node<R> {
     /// PermissionDenied for who may not see all keys of all of them (MA14).
     pub fn leases(&self, context: RequestContext) -> Result<(Vec<LeaseId>, Header), Error> {
         let view = self.view();
+        view.auth().permit_any(view.user_of(context.login)?)?;
         let ids = view.leases().by_expiry();
         view.permit_leases(context.login, &ids)?;
         Ok((ids, self.header(view.revision())))

@@ -96,7 +96,11 @@ impl<R: Runtime> Node<R> {
             success: vec![RequestOp::DeleteRange(delete)],
             failure: Vec::new(),
         };
-        if let Err(error) = self.txn(txn, in_own_time(context)).await {
+        let mut left = self.txn(txn.clone(), in_own_time(context)).await;
+        while left.as_ref().err() == Some(&Error::AuthOldRevision) {
+            left = self.txn(txn.clone(), in_own_time(context)).await;
+        }
+        if let Err(error) = left {
             let key = turn.key.escape_ascii().to_string();
             tracing::warn!(key, error = %error, "a place in a queue stays until its lease ends");
         }

@@ -126,7 +126,7 @@ impl History {
         let applied = call.applied.as_ref().map(|applied| &applied.answer);
         let right = match refusal {
             Refusal::BadToken => applied.is_none(),
-            Refusal::Nobody if call.request.is_read() || looks_before => true,
+            Refusal::Nobody if applied.is_none() => self.permissions.was_nobody(&call.asker),
             Refusal::Denied | Refusal::Nobody | Refusal::Old => applied == Some(&Err(failure.clone())),
         };
         if !right {

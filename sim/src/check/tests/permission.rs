@@ -18,6 +18,8 @@ struct Script {
     store: Model,
     index: u64,
     op: u64,
+    /// When the tokens were given out.
+    born: usize,
 }
 
 fn change(script: &mut Script, change: Change) {
@@ -32,7 +34,8 @@ fn change(script: &mut Script, change: Change) {
 
 impl Script {
     fn new() -> Self {
-        let mut script = Script { history: History::default(), store: Model::new(), index: 0, op: 0 };
+        let mut script =
+            Script { history: History::default(), store: Model::new(), index: 0, op: 0, born: 0 };
         let range = (b"a".to_vec(), Vec::new());
         for one in [
             Change::UserAdd("root".into()),
@@ -45,6 +48,7 @@ impl Script {
         ] {
             change(&mut script, one);
         }
+        script.born = script.history.permissions().moment();
         script
     }
 
@@ -57,7 +61,7 @@ impl Script {
 
     fn call(&mut self, request: &Request, user: Option<&str>) -> u64 {
         self.op += 1;
-        let asker = self.history.permissions().asks(user, Some(1));
+        let asker = self.history.permissions().asks(user, Some(1), self.born);
         self.history.call_as(self.op, 1, request.clone(), asker);
         self.op
     }
@@ -149,10 +153,29 @@ fn a_permission_that_was_taken_away() {
 }
 
 #[test]
+fn a_token_that_was_voided() {
+    for voiding in [Change::UserChangePassword("ann".into()), Change::UserDelete("ann".into())] {
+        let mut script = Script::new();
+        let is_deleted = matches!(voiding, Change::UserDelete(_));
+        change(&mut script, voiding);
+        // Somebody else of that name, who may the same.
+        if is_deleted {
+            change(&mut script, Change::UserAdd("ann".into()));
+            change(&mut script, Change::UserGrantRole("ann".into(), "r".into()));
+        }
+        let born = std::mem::replace(&mut script.born, script.index as usize);
+        script.read(&get("a", false), Some("ann")).unwrap();
+        script.born = born;
+        assert_eq!(broken(script.read(&get("a", false), Some("ann"))), "permission");
+        assert_eq!(broken(script.written(&put("a"), Some("ann"))), "permission");
+    }
+}
+
+#[test]
 fn watches() {
     let told = |user: &str, key: &[u8], end: &[u8], reason: Option<&str>| {
         let mut script = Script::new();
-        let asker = script.history.permissions().asks(Some(user), Some(1));
+        let asker = script.history.permissions().asks(Some(user), Some(1), script.born);
         script.history.permissions().watch_told(&asker, key, end, reason)
     };
     told("ann", b"a", b"", None).unwrap();

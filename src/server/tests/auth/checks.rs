@@ -145,6 +145,31 @@ fn ma14_everything_else() {
         let alarms = pb::AlarmRequest::default;
         assert_eq!(refusal(maintenance.alarm(alarms()).await), nobody);
         maintenance.alarm(with(&ann, alarms())).await.expect("anybody's");
+        let up = || pb::AlarmRequest { action: 1, member_id: 0, alarm: 1 };
+        assert_eq!(refusal(maintenance.alarm(with(&ann, up())).await), denied);
+        assert_eq!(refusal(maintenance.hash(with(&ann, pb::HashRequest {})).await), denied);
+        assert_eq!(refusal(maintenance.snapshot(with(&ann, pb::SnapshotRequest {})).await), denied);
+        let move_leader = pb::MoveLeaderRequest { target_id: 1 };
+        assert_eq!(refusal(maintenance.move_leader(with(&ann, move_leader)).await), denied);
+        assert_eq!(refusal(maintenance.downgrade(with(&ann, pb::DowngradeRequest::default())).await), denied);
+        let mut cluster = ClusterClient::new(member.channel().await);
+        let members = || pb::MemberListRequest { linearizable: true };
+        assert_eq!(refusal(cluster.member_list(members()).await), nobody);
+        cluster.member_list(with(&ann, members())).await.expect("anybody's");
+        let mut elections = ElectionClient::new(member.channel().await);
+        let campaign =
+            |name: &str| epb::CampaignRequest { name: name.to_string().into(), ..Default::default() };
+        assert_eq!(refusal(elections.campaign(with(&ann, campaign("z"))).await), told(Code::Unknown, DENIED));
+        let won = elections.campaign(with(&ann, campaign("a"))).await.expect("below her keys").into_inner();
+        let leader = |name: &str| epb::LeaderRequest { name: name.to_string().into() };
+        assert_eq!(refusal(elections.leader(leader("a")).await), told(Code::Unknown, NO_USER));
+        let mut observed = elections.observe(with(&ann, leader("z"))).await.expect("open").into_inner();
+        assert!(observed.message().await.expect("no error").is_none(), "who may not hears nothing");
+        let bad = with("x.1", campaign("a"));
+        assert_eq!(refusal(elections.campaign(bad).await), told(Code::Unknown, BAD_TOKEN));
+        let resign = || epb::ResignRequest { leader: won.leader.clone() };
+        assert_eq!(refusal(elections.resign(resign()).await), told(Code::Unknown, NO_USER));
+        elections.resign(with(&ann, resign())).await.expect("resigned");
         let mut kv: KvClient<GrpcChannel> = member.kv().await;
         let compact = || pb::CompactionRequest { revision: 1, physical: false };
         assert_eq!(refusal(kv.compact(compact()).await), nobody);
@@ -171,6 +196,35 @@ fn ma14_everything_else() {
         let held = locks.lock(with(&ann, lock("b"))).await.expect("below her keys").into_inner();
         assert_eq!(refusal(locks.lock(with(&ann, lock("z"))).await), told(Code::Unknown, DENIED));
         locks.unlock(with(&ann, lpb::UnlockRequest { key: held.key })).await.expect("unlocked");
+        member.stop().await;
+    });
+}
+
+/// A place in a queue is not kept by a token that was voided meanwhile.
+#[test]
+fn a_waiting_lock_looks_again() {
+    block_on(async {
+        let member = start("auth-waiting", |_| {}).await;
+        let mut auth = set_up(&member).await;
+        let (root, ann) = (login(&mut auth, "root").await, login(&mut auth, "ann").await);
+        let channel = member.channel().await;
+        let lock = || lpb::LockRequest { name: "b".into(), lease: 0 };
+        let held =
+            LockClient::new(channel.clone()).lock(with(&root, lock())).await.expect("free").into_inner();
+        let mut waiting = LockClient::new(channel.clone());
+        let waiting = OsRuntime::spawn("waiting", async move { waiting.lock(with(&ann, lock())).await });
+        let below = || pb::RangeRequest { key: "b/".into(), range_end: "b0".into(), ..Default::default() };
+        while member.kv().await.range(with(&root, below())).await.expect("all").into_inner().count < 2 {
+            OsRuntime::sleep(Duration::from_millis(5)).await;
+        }
+        let name = "ann".to_string();
+        let change = pb::AuthUserChangePasswordRequest { name, password: "new".into(), ..Default::default() };
+        auth.user_change_password(with(&root, change)).await.expect("changed");
+        LockClient::new(channel)
+            .unlock(with(&root, lpb::UnlockRequest { key: held.key }))
+            .await
+            .expect("unlocked");
+        assert_eq!(refusal(waiting.await.expect("it ends")), told(Code::Unknown, BAD_TOKEN));
         member.stop().await;
     });
 }

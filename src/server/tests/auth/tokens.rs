@@ -119,7 +119,7 @@ fn a10_a13_a18_users() {
 }
 
 #[test]
-fn a14_a_token_ends_and_does_not_outlive_its_program() {
+fn a14_a_token_ends_when_it_is_not_used() {
     block_on(async {
         let member = start("auth-ttl", |config| config.auth_token_ttl_ms = 400).await;
         let mut auth = set_up(&member).await;
