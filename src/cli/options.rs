@@ -72,6 +72,8 @@ pub fn parse(given: &Given) -> Result<Options, String> {
         compaction_batch_limit: number(given, "compaction-batch-limit", 1, 1_000_000)?,
         compaction_sleep_ms: milliseconds(given, "compaction-sleep-interval")?,
         progress_interval_ms: progress_interval_ms(given)?,
+        // Half of the processors.
+        hashes_at_a_time: std::thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2)),
         bcrypt_cost: number(given, "bcrypt-cost", limits::MIN_BCRYPT_COST, limits::MAX_BCRYPT_COST)?,
         auth_token_ttl_ms: match number(given, "auth-token-ttl", 0, u64::from(u32::MAX))? {
             // As etcd has it.

@@ -56,6 +56,8 @@ pub struct NodeConfig {
     pub progress_interval_ms: u64,
     /// Rounds of bcrypt, as a power of two, from `limits::MIN_BCRYPT_COST` to `limits::MAX_BCRYPT_COST`.
     pub bcrypt_cost: u32,
+    /// Passwords that are hashed or compared at a time, at least 1.
+    pub hashes_at_a_time: usize,
     /// Time after which a token that was not used is void (A14).
     pub auth_token_ttl_ms: u64,
 }
@@ -84,6 +86,7 @@ impl NodeConfig {
             read_budget_bytes: limits::READ_BUDGET_BYTES,
             progress_interval_ms: limits::PROGRESS_INTERVAL_MS,
             bcrypt_cost: limits::BCRYPT_COST,
+            hashes_at_a_time: 1,
             auth_token_ttl_ms: limits::AUTH_TOKEN_TTL_MS,
         }
     }

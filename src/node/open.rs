@@ -82,6 +82,7 @@ impl<R: Runtime> Node<R> {
             .await
             .map_err(|error| OpenError::Damaged(error.to_string()))?;
         let (stopping, _) = follow::channel(false);
+        let hashing = Hashing::new(config.hashes_at_a_time);
         let read_budget = ReadBudget::new(config.read_budget_bytes);
         let node = Node {
             inner: Arc::new(Inner {
@@ -94,7 +95,7 @@ impl<R: Runtime> Node<R> {
                 read_budget,
                 lease_ids: Mutex::new(R::rng("lease ids")),
                 tokens,
-                hashing: Hashing::default(),
+                hashing,
                 secrets: Mutex::new(R::rng("secrets")),
                 granted,
                 _disk: disk,

@@ -9,9 +9,8 @@ use crate::types::Error;
 /// bcrypt looks at no more than this.
 const MAX_PASSWORD_BYTES: usize = 72;
 
-/// Hashes that are computed at a time: more would only take the processor from everything else.
-const AT_A_TIME: usize = 1;
-/// Requests that may wait for theirs.
+/// Requests that may wait for each hash that is computed at a time: about what can be done before the
+/// first of them times out.
 const WAITING: usize = 64;
 /// Rounds, as a power of two, above which the hash that a client gives is not taken: it would be paid by
 /// each attempt to log in.
@@ -21,20 +20,21 @@ pub(super) const MAX_GIVEN_COST: u32 = 16;
 #[derive(Debug)]
 pub(in crate::node) struct Hashing {
     slots: Semaphore,
+    may_wait: usize,
     waiting: AtomicUsize,
 }
 
-impl Default for Hashing {
-    fn default() -> Self {
-        Hashing { slots: Semaphore::new(AT_A_TIME), waiting: AtomicUsize::new(0) }
-    }
-}
-
 impl Hashing {
+    /// `at_a_time` hashes are computed at a time: more would only take processors from everything else.
+    pub fn new(at_a_time: usize) -> Self {
+        let (slots, may_wait) = (Semaphore::new(at_a_time), WAITING * at_a_time);
+        Hashing { slots, may_wait, waiting: AtomicUsize::new(0) }
+    }
+
     /// Waits for a turn; may be dropped. Errors: TooManyRequests when too many do.
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
         let waits = Waits(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.may_wait {
             return Err(Error::TooManyRequests);
         }
         let turn = self.slots.acquire().await;

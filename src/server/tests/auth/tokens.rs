@@ -69,6 +69,8 @@ fn a10_a13_a18_users() {
         let own = auth.user_get(with(&ann, user("ann"))).await.expect("herself").into_inner();
         assert_eq!(own.roles, ["r"]);
         let denied = told(Code::PermissionDenied, DENIED);
+        let text = "etcdserver: user name not found";
+        assert_eq!(refusal(auth.user_get(user("")).await), told(Code::FailedPrecondition, text));
         assert_eq!(refusal(auth.user_get(with(&ann, user("root"))).await), denied);
         assert_eq!(refusal(auth.user_list(with(&ann, pb::AuthUserListRequest {})).await), denied);
         let role = |name: &str| pb::AuthRoleGetRequest { role: name.into() };
