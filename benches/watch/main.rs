@@ -351,11 +351,13 @@ fn main() {
             many_watchers(&program, true, 1).await;
             many_watchers(&program, false, 1).await;
             many_watchers(&program, true, 10).await;
+            many_watchers(&program, false, 10).await;
         }
         if wanted("floor") {
             floor::measure(true, 1).await;
             floor::measure(false, 1).await;
             floor::measure(true, 10).await;
+            floor::measure(false, 10).await;
         }
         if wanted("one-key") {
             one_key(&program).await;
