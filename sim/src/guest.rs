@@ -1,5 +1,4 @@
-//! Simulated clients with users: guests that try what they may and what they may not, and the one that
-//! adds them, gives and takes permissions, and switches the checks on and off.
+//! Simulated clients with users: guests that try what they may and what they may not.
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use pb::request_op::Request as Op;
 use pb::watch_request::RequestUnion;
 
 use crate::check::{OpId, Outcome};
-use crate::client::{Connection, Extra, PATIENCE, Shared, lock, outcome_of, send_with};
+use crate::client::{Connection, Extra, PATIENCE, Shared, lock, outcome_of, send_with, with_extra};
 use crate::world::streams::Stream as Draws;
 use crate::world::{NodeId, SimRuntime};
 
@@ -195,10 +194,8 @@ impl Guest {
             pb::WatchCreateRequest { key: key.clone(), range_end: range_end.clone(), ..Default::default() };
         let request_union = Some(RequestUnion::CreateRequest(create));
         let requests = futures_util::stream::iter([pb::WatchRequest { request_union }]);
-        let mut request = tonic::Request::new(requests.chain(futures_util::stream::pending()));
-        if let Some(token) = &self.token {
-            request.metadata_mut().insert("token", token.parse().expect("letters and digits"));
-        }
+        let extra = Extra { token: self.token.clone(), ..Extra::default() };
+        let request = with_extra(requests.chain(futures_util::stream::pending()), self.next_op(), &extra);
         let asker = lock(&self.shared.checks).on_asking(self.user(), self.connection.member().0, self.born);
         let mut client = WatchClient::new(channel);
         let first = async {

@@ -357,6 +357,14 @@ mod tests {
     }
 
     #[test]
+    fn a14_token_ttl() {
+        let ttl = |flag: &str| options(&[flag]).map(|options| options.node.auth_token_ttl_ms);
+        assert_eq!(options(&[]).expect("valid").node.auth_token_ttl_ms, 300_000);
+        assert_eq!(ttl("--auth-token-ttl=2"), Ok(2000));
+        assert_eq!(ttl("--auth-token-ttl=0"), Ok(300_000), "never one that locks everybody out");
+    }
+
+    #[test]
     fn own_urls_must_agree() {
         let cluster = "--initial-cluster=a=http://127.0.0.1:1,b=http://127.0.0.1:2";
         let error = options(&["--name=a", cluster]).expect_err("they differ");

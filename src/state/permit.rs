@@ -53,16 +53,10 @@ impl State {
 
     /// A8: who may not change the other keys of a lease could not revoke it either. A9.
     fn permit_put(&self, caller: Option<Caller>, put: &PutRequest) -> Result<(), Error> {
-        let key = KeyRange::single(put.key.clone());
-        self.auth.permit(caller, &key, Access::Write)?;
-        if put.lease != 0 {
-            self.permit_lease(caller, put.lease, Access::Write)?;
-        }
-        if put.prev_kv && !planted!(PrevKvNotPermitted) {
-            self.auth.permit(caller, &key, Access::Read)
-        } else {
-            Ok(())
-        }
+        let reads = put.prev_kv && !planted!(PrevKvNotPermitted);
+        let access = if reads { Access::ReadWrite } else { Access::Write };
+        self.auth.permit_key(caller, &put.key, access)?;
+        if put.lease == 0 { Ok(()) } else { self.permit_lease(caller, put.lease, Access::Write) }
     }
 
     /// A9.

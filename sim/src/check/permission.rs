@@ -2,10 +2,11 @@
 //!
 //! A logged request is judged where it stands in the log. A read has no place among changes of users: it
 //! must be right by the users of some moment between its call and its answer; a serializable one and a
-//! new watch by those of some moment from what the member had applied when it was asked. A token that is refused tells nothing, but then nothing may
-//! have happened.
+//! new watch by those of some moment from what the member had applied when it was asked. A token that
+//! something voided counts for nothing. One that is refused tells nothing, but then nothing may have
+//! happened.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use etched_testkit::users::{Change, Users};
 use etched_testkit::{Failure, Request};
@@ -56,15 +57,15 @@ pub struct Permissions {
     by_index: BTreeMap<u64, usize>,
     /// The last index that each node has applied.
     applied: BTreeMap<u32, u64>,
+    /// Changes that were asked for, by operation.
     changes: BTreeMap<OpId, Changing>,
-    finished: BTreeSet<OpId>,
     /// Entries that are about to be refused for their callers, and how.
     refused: BTreeMap<u64, &'static str>,
     /// Changes, requests and watches that were refused, and writes of users.
     counts: [u64; 4],
 }
 
-/// A change that is under way.
+/// A change that was asked for.
 #[derive(Debug)]
 struct Changing {
     user: Option<String>,
@@ -80,7 +81,6 @@ impl Default for Permissions {
             by_index: BTreeMap::new(),
             applied: BTreeMap::new(),
             changes: BTreeMap::new(),
-            finished: BTreeSet::new(),
             refused: BTreeMap::new(),
             counts: [0; 4],
         }
@@ -128,7 +128,7 @@ impl Permissions {
 
     /// Whether `op` is or was a change.
     pub(super) fn is_change(&self, op: OpId) -> bool {
-        self.changes.contains_key(&op) || self.finished.contains(&op)
+        self.changes.contains_key(&op)
     }
 
     /// A member says that it refuses the entry at `index` for its caller, with `text`.
@@ -140,10 +140,7 @@ impl Permissions {
     pub(super) fn replay(&mut self, op: OpId, index: u64) -> Checked {
         let refused = self.refused.remove(&index);
         let Some(changing) = self.changes.get_mut(&op).filter(|changing| changing.applied.is_none()) else {
-            violation!(
-                "duplicate-apply",
-                "the change {op} of users was applied again, or after it had ended"
-            );
+            violation!("duplicate-apply", "the change {op} of users was applied again");
         };
         let mut next = self.moments.last().expect("one from the start").clone();
         let done = match refused {
@@ -173,6 +170,7 @@ impl Permissions {
         let right = match outcome {
             Outcome::Unknown => return Ok(()),
             Outcome::Failure(failure) => match &changing.applied {
+                _ if failure.text == BAD_TOKEN => changing.applied.is_none(),
                 Some(Err(text)) => failure.text == *text || is_open(failure),
                 Some(Ok(())) => is_open(failure),
                 None => true,
@@ -307,5 +305,5 @@ pub(super) fn refusal(failure: &Failure) -> Option<Refusal> {
 
 /// Whether it tells nothing of what became of a change.
 fn is_open(failure: &Failure) -> bool {
-    failure.text == BAD_TOKEN || (is_unknown(failure) && failure.code == Code::Unavailable)
+    is_unknown(failure) && failure.code == Code::Unavailable
 }

@@ -76,7 +76,29 @@ pub(super) fn is_right(password: &str, hash: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
+
+    #[test]
+    fn turns_are_bounded() {
+        fn poll<F: Future>(one: &mut Pin<Box<F>>) -> Poll<F::Output> {
+            one.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        }
+        let hashing = Hashing::new(1);
+        let mut first = Box::pin(hashing.turn());
+        let Poll::Ready(Ok(turn)) = poll(&mut first) else { panic!("nobody else has one") };
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(hashing.turn())).collect();
+        assert!(waiting.iter_mut().all(|one| poll(one).is_pending()));
+        let late = poll(&mut Box::pin(hashing.turn()));
+        assert!(matches!(late, Poll::Ready(Err(Error::TooManyRequests))));
+        // One that goes away makes room.
+        waiting.pop();
+        assert!(poll(&mut Box::pin(hashing.turn())).is_pending());
+        drop(turn);
+        assert!(matches!(poll(&mut waiting[0]), Poll::Ready(Ok(_))));
+    }
 
     #[test]
     fn hashes_are_go_s() {

@@ -136,6 +136,17 @@ fn a_refused_token_that_did_something() {
 }
 
 #[test]
+fn a_refused_token_that_changed_users() {
+    let mut script = Script::new();
+    script.op += 1;
+    let op = script.op;
+    script.history.permissions().changes(op, Some("root"), Change::Disable);
+    script.entry(op).unwrap();
+    let failure = Failure::new(Code::Unauthenticated, "etcdserver: invalid auth token");
+    assert_eq!(broken(script.history.permissions().changed(op, &Outcome::Failure(failure))), "permission");
+}
+
+#[test]
 fn a_permission_that_was_taken_away() {
     let taken = || {
         let mut script = Script::new();

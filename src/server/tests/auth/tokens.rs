@@ -1,5 +1,7 @@
 //! Users, their passwords and tokens.
 
+use base64::Engine;
+
 use super::*;
 
 #[test]
@@ -27,7 +29,9 @@ fn a1_to_a5_tokens() {
         assert!(letters.len() == 16 && letters.bytes().all(|byte| byte.is_ascii_alphabetic()));
         assert!(index.parse::<u64>().is_ok());
         let mut kv = member.kv().await;
+        let logged = member.node.status().0.raft_index;
         assert_eq!(refusal(kv.put(put("a", "1")).await), told(Code::InvalidArgument, NO_USER));
+        assert_eq!(member.node.status().0.raft_index, logged, "nobody's write is not logged");
         assert_eq!(refusal(kv.range(get("a")).await), told(Code::InvalidArgument, NO_USER));
         kv.put(with(&token, put("a", "1"))).await.expect("her key");
         let mut bearer = Request::new(get("a"));
@@ -108,6 +112,12 @@ fn a10_a13_a18_users() {
         };
         auth.user_add(with(&root, hashed)).await.expect("added");
         auth.authenticate(login_as("hashed", "allmine")).await.expect("a token");
+        // Each attempt to log in would cost what a client chose.
+        let rounds = "$2a$17$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga";
+        let hashed_password = base64::engine::general_purpose::STANDARD.encode(rounds);
+        let slow = pb::AuthUserAddRequest { name: "slow".into(), hashed_password, ..Default::default() };
+        let text = "etcdserver: invalid auth management";
+        assert_eq!(refusal(auth.user_add(with(&root, slow)).await), told(Code::InvalidArgument, text));
         let users = auth.user_list(with(&root, pb::AuthUserListRequest {})).await.expect("all").into_inner();
         assert_eq!(users.users, ["ann", "cert", "hashed", "root"]);
         let none = pb::AuthRoleGrantPermissionRequest { name: "r".into(), perm: None };

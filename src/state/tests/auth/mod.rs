@@ -255,6 +255,47 @@ fn a13_tokens_are_for_who_was_looked_at() {
     assert!(!state.view().auth().is_valid_token(root.user, revision), "a disable voids all tokens");
 }
 
+/// What root does by a token that was voided meanwhile, through a member that did not know it yet.
+#[test]
+fn a_void_token_does_no_work_of_root() {
+    let (mut state, root, _) = checked();
+    apply(&mut state, Command::LeaseGrant { id: 7, ttl: 60 }).response.expect("granted");
+    by(&mut state, Some(root), Command::Put(PutRequest { lease: 7, ..put("z", "1") })).expect("put");
+    let change = AuthCommand::UserChangePassword { name: "root".into(), password_hash: b"x".to_vec() };
+    by(&mut state, Some(root), Command::Auth(change)).expect("changed");
+    let compaction = CompactionRequest { revision: 2, physical: false };
+    for command in [
+        Command::Auth(AuthCommand::RoleAdd { name: "x".into() }),
+        Command::LeaseRevoke { id: 7 },
+        Command::Compaction(compaction),
+    ] {
+        assert_eq!(by(&mut state, Some(root), command.clone()), Err(Error::AuthOldRevision), "{command:?}");
+        let auth_revision = state.view().auth().revision();
+        let again = Some(Caller { auth_revision, ..root });
+        assert!(by(&mut state, again, command.clone()).is_ok(), "{command:?}");
+    }
+}
+
+#[test]
+fn a_compaction_is_root_s() {
+    let (mut state, _, ann) = checked();
+    let compaction = Command::Compaction(CompactionRequest { revision: 1, physical: false });
+    assert_eq!(by(&mut state, Some(ann), compaction.clone()), Err(Error::PermissionDenied));
+    assert!(by(&mut state, None, compaction).is_ok(), "the leader's own");
+}
+
+#[test]
+fn names_are_bounded() {
+    let mut state = State::new();
+    let name = "x".repeat(limits::MAX_AUTH_NAME_BYTES + 1);
+    let user = AuthCommand::UserAdd { name: name.clone(), password_hash: vec![], no_password: true };
+    assert_eq!(auth(&mut state, user), Err(Error::InvalidAuthMgmt));
+    assert_eq!(auth(&mut state, AuthCommand::RoleAdd { name: name.clone() }), Err(Error::InvalidAuthMgmt));
+    add_role(&mut state, "r");
+    assert_eq!(grant(&mut state, "r", Access::Read, &name, ""), Err(Error::InvalidAuthMgmt));
+    add_role(&mut state, &name[1..]);
+}
+
 #[test]
 fn a_retry_is_no_way_round() {
     let (mut state, _, ann) = checked();
