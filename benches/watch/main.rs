@@ -351,6 +351,8 @@ fn main() {
             many_watchers(&program, true, 1).await;
             many_watchers(&program, false, 1).await;
             many_watchers(&program, true, 10).await;
+        }
+        if wanted("many") || wanted("bursts") {
             many_watchers(&program, false, 10).await;
         }
         if wanted("floor") {

@@ -26,6 +26,7 @@ pub use auto_compaction::AutoCompaction;
 pub use budget::ReadPermit;
 pub use config::{InitialMember, NodeConfig};
 pub use identity::OpenError;
+pub use lease::{KeepAliveSession, KeptAlive};
 pub use listing::{Listing, Scan};
 pub use turn::{Leading, Observed, Turn};
 pub use watch::WatchSession;

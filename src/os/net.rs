@@ -93,7 +93,11 @@ impl AsyncWrite for OsStream {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, buffers)
+        // Most writes are of one buffer, and the system call for one does less.
+        match buffers {
+            [one] => Pin::new(&mut self.inner).poll_write(cx, one),
+            many => Pin::new(&mut self.inner).poll_write_vectored(cx, many),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

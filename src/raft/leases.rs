@@ -15,6 +15,7 @@ use super::engine::{Engine, Inner};
 use super::propose::ProposeError;
 use super::queue::{Queue, Waiting};
 use crate::codec::peer::{Purpose, Refusal, Reply, Request};
+use crate::runtime::channel::oneshot;
 use crate::runtime::{Instant, Runtime, timeout};
 use crate::types::limits::MAX_TICK_RENEWALS;
 use crate::types::{LeaseId, LogPosition};
@@ -24,10 +25,10 @@ const RETRY: Duration = Duration::from_millis(10);
 /// Questions about the clock that one message answers.
 const MANY: usize = usize::MAX;
 
-/// Answer to keep-alives: for each its granted TTL in seconds, 0 for an unknown lease.
-pub type Renewed = Result<Vec<i64>, Refusal>;
+/// Answer to a keep-alive: the granted TTL in seconds, 0 for an unknown lease.
+type Renewed = Result<i64, Refusal>;
 /// Keep-alives that wait for this member's keeper.
-pub type Renewals = Vec<Waiting<Vec<LeaseId>, Renewed>>;
+pub type Renewals = Vec<Waiting<LeaseId, Renewed>>;
 
 /// The lease clock as its leader sees it run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +66,9 @@ pub struct LeaseMoment {
 /// See the head of this file.
 pub(super) struct Desk {
     /// Taken by this member's keeper while it leads.
-    renewals: Queue<Vec<LeaseId>, Renewed>,
+    renewals: Queue<LeaseId, Renewed>,
     /// Sent to the leader.
-    forwarded: Queue<LeaseId, Result<i64, Refusal>>,
+    forwarded: Queue<LeaseId, Renewed>,
     moments: Queue<(), Result<LeaseMoment, Refusal>>,
     clock: Mutex<Option<LeaseClock>>,
 }
@@ -84,20 +85,37 @@ impl Desk {
 }
 
 impl<R: Runtime> Engine<R> {
+    /// Hands a keep-alive of lease `id` to whoever leads, once; `None` if that is not known. The answer
+    /// may be a refusal.
+    pub fn ask_renewal(&self, id: LeaseId) -> Option<oneshot::Receiver<Renewed>> {
+        let (desk, leader) = (&self.inner.desk, self.inner.leader()?);
+        let is_own = leader == self.inner.local.member_id;
+        Some(if is_own { desk.renewals.join(id) } else { desk.forwarded.join(id) })
+    }
+
     /// Keeps lease `id` alive by the leader: its granted TTL in seconds, 0 if there is none such.
     /// Tried again until `deadline`, because twice is no more than once. Errors: NoLeader, Stopped.
     pub async fn renew(&self, id: LeaseId, deadline: Instant) -> Result<i64, ProposeError> {
         let desk = &self.inner.desk;
-        let question = |is_leader: bool| -> BoxFuture<'_, Result<i64, Refusal>> {
-            Box::pin(async move {
-                if !is_leader {
-                    return desk.forwarded.join(id).await.unwrap_or(Err(Refusal::NotLeader));
-                }
-                let renewed = desk.renewals.join(vec![id]).await.unwrap_or(Err(Refusal::NotLeader))?;
-                renewed.first().copied().ok_or(Refusal::Unknown)
-            })
+        let question = |is_leader: bool| -> BoxFuture<'_, Renewed> {
+            let queue = if is_leader { &desk.renewals } else { &desk.forwarded };
+            Box::pin(async move { queue.join(id).await.unwrap_or(Err(Refusal::NotLeader)) })
         };
         self.ask(deadline, question).await
+    }
+
+    /// The same for one that was handed over before and waits for its `answer`.
+    pub async fn renew_asked(
+        &self,
+        answer: oneshot::Receiver<Renewed>,
+        id: LeaseId,
+        deadline: Instant,
+    ) -> Result<i64, ProposeError> {
+        match timeout::<R, _>(deadline - R::now(), answer).await {
+            Some(Ok(Ok(ttl))) => Ok(ttl),
+            Some(_) => self.renew(id, deadline).await,
+            None => Err(ProposeError::NoLeader),
+        }
     }
 
     /// Reads the leader's lease clock, certified by a quorum round. Errors: NoLeader, Stopped.
@@ -199,25 +217,22 @@ impl<R: Runtime> Engine<R> {
 
     /// Takes keep-alives that wait for this member's keeper, as many as one entry may hold.
     pub fn take_renewals(&self) -> Renewals {
-        let mut left = MAX_TICK_RENEWALS;
-        let mut taken = Vec::new();
-        while left > 0
-            && let Some(one) = self.inner.desk.renewals.take_some(1).pop()
-        {
-            left = left.saturating_sub(one.0.len());
-            taken.push(one);
-        }
-        taken
+        self.inner.desk.renewals.take_some(MAX_TICK_RENEWALS)
     }
 }
 
 impl<R: Runtime> Inner<R> {
-    /// Keep-alives that another member sent.
-    pub async fn local_renew(&self, ids: Vec<LeaseId>) -> Renewed {
+    /// Keep-alives that another member sent: for each its granted TTL in seconds.
+    pub async fn local_renew(&self, ids: Vec<LeaseId>) -> Result<Vec<i64>, Refusal> {
         if self.leader() != Some(self.local.member_id) {
             return Err(Refusal::NotLeader);
         }
-        self.desk.renewals.join(ids).await.unwrap_or(Err(Refusal::NotLeader))
+        let asked = self.desk.renewals.join_all(ids);
+        let mut ttls = Vec::with_capacity(asked.len());
+        for answer in asked {
+            ttls.push(answer.await.unwrap_or(Err(Refusal::NotLeader))?);
+        }
+        Ok(ttls)
     }
 
     /// The lease clock of this member, if a quorum says that it leads.

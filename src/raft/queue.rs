@@ -33,6 +33,20 @@ impl<Q, A> Queue<Q, A> {
         receiver
     }
 
+    /// Joins with many questions at once.
+    pub fn join_all(&self, questions: Vec<Q>) -> Vec<oneshot::Receiver<A>> {
+        let mut waiting = self.lock();
+        let join = |question| {
+            let (sender, receiver) = oneshot::channel();
+            waiting.push_back((question, sender));
+            receiver
+        };
+        let receivers = questions.into_iter().map(join).collect();
+        drop(waiting);
+        self.bell.notify_one();
+        receivers
+    }
+
     /// Completes when somebody waits.
     pub async fn wait(&self) {
         while self.lock().is_empty() {

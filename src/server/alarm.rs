@@ -1,10 +1,12 @@
 //! Why time can end a stream.
 
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::node::Node;
-use crate::runtime::{Either, Instant, Runtime, select};
+use crate::runtime::{Instant, Runtime};
 use crate::types::Error;
 
 /// A stream that requires a leader ends after this many election time-outs without one (M1).
@@ -29,25 +31,23 @@ impl<R: Runtime> Alarm<R> {
 
     /// Completes when the stream must end. May be dropped and called again.
     pub async fn rings(&mut self, node: &Node<R>) -> Error {
-        let deadline = async {
-            match &mut self.deadline {
-                Some(sleep) => sleep.as_mut().await,
-                None => std::future::pending().await,
-            }
-            Error::DeadlineExceeded
-        };
-        let leaderless = async {
-            let Some(sleep) = &mut self.next_look else { return std::future::pending().await };
-            while self.leaderless < LEADERLESS_ELECTIONS {
-                sleep.as_mut().await;
-                *sleep = Box::pin(R::sleep(look_interval(node)));
-                self.leaderless = if node.has_leader() { 0 } else { self.leaderless + 1 };
-            }
-            Error::NoLeader
-        };
-        match select(deadline, leaderless).await {
-            Either::First(error) | Either::Second(error) => error,
+        poll_fn(|cx| self.poll_rings(node, cx)).await
+    }
+
+    /// The same, polled.
+    pub fn poll_rings(&mut self, node: &Node<R>, cx: &mut Context<'_>) -> Poll<Error> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Error::DeadlineExceeded);
         }
+        let Some(next_look) = &mut self.next_look else { return Poll::Pending };
+        while self.leaderless < LEADERLESS_ELECTIONS {
+            ready!(next_look.as_mut().poll(cx));
+            *next_look = Box::pin(R::sleep(look_interval(node)));
+            self.leaderless = if node.has_leader() { 0 } else { self.leaderless + 1 };
+        }
+        Poll::Ready(Error::NoLeader)
     }
 }
 

@@ -1,21 +1,20 @@
 //! etcdserverpb.Lease. The messages of a keep-alive stream are served side by side and answered in
 //! order, so that a client with many leases waits for one round, not for as many.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use etched_proto::etcdserverpb as pb;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
+use futures_util::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::alarm::Alarm;
-use super::context::{anonymous, context, identified, requires_leader, token};
+use super::context::{anonymous, context, requires_leader, token};
 use super::status::{in_grpc_words, max_message_bytes, status};
-use super::streams::Outgoing;
 use super::translate::response_header;
-use crate::node::Node;
-use crate::node::api::RequestContext;
-use crate::runtime::{Either, Runtime, select};
+use crate::node::{KeepAliveSession, KeptAlive, Node};
+use crate::runtime::Runtime;
 use crate::types::limits::MAX_STREAM_KEEP_ALIVES;
 
 /// The Lease service of one member.
@@ -23,7 +22,7 @@ pub(super) struct Lease<R: Runtime>(pub Node<R>);
 
 #[tonic::async_trait]
 impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
-    type LeaseKeepAliveStream = Outgoing<pb::LeaseKeepAliveResponse>;
+    type LeaseKeepAliveStream = KeepAlives<R>;
 
     async fn lease_grant(
         &self,
@@ -54,20 +53,15 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let context = anonymous(&self.0, request.metadata())?;
         let alarm = Alarm::new(&self.0, context.deadline, requires_leader(request.metadata()));
-        let stream = KeepAlives {
+        let session = self.0.keep_alive_session(context, token(request.metadata()).map(Arc::from));
+        Ok(Response::new(KeepAlives {
             node: self.0.clone(),
-            context,
-            token: token(request.metadata()).map(Arc::from),
+            session,
             requests: request.into_inner(),
-            serving: FuturesOrdered::new(),
             alarm,
             is_read: false,
             is_ended: false,
-        };
-        Ok(Response::new(Box::pin(unfold(stream, |mut stream| async move {
-            let item = stream.next().await?;
-            Some((item, stream))
-        }))))
+        }))
     }
 
     async fn lease_time_to_live(
@@ -103,93 +97,55 @@ impl<R: Runtime> pb::lease_server::Lease for Lease<R> {
 }
 
 /// One client's stream.
-struct KeepAlives<R: Runtime> {
+pub(super) struct KeepAlives<R: Runtime> {
     node: Node<R>,
-    context: RequestContext,
-    /// Looked at anew for every message.
-    token: Option<Arc<str>>,
+    /// Bounded: a client that sends more is held back.
+    session: KeepAliveSession<R>,
     requests: Streaming<pb::LeaseKeepAliveRequest>,
-    /// In order of arrival, bounded: a client that sends more is held back.
-    serving: FuturesOrdered<BoxFuture<'static, Result<pb::LeaseKeepAliveResponse, Status>>>,
     alarm: Alarm<R>,
     /// The client sends no more.
     is_read: bool,
     is_ended: bool,
 }
 
-enum Step {
-    Answer(Result<pb::LeaseKeepAliveResponse, Status>),
-    Request(Result<Option<pb::LeaseKeepAliveRequest>, Status>),
-    Alarm(crate::types::Error),
+impl<R: Runtime> Stream for KeepAlives<R> {
+    type Item = Result<pb::LeaseKeepAliveResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.poll_step(cx)).transpose();
+        self.is_ended = !matches!(next, Some(Ok(_)));
+        Poll::Ready(next)
+    }
 }
 
 impl<R: Runtime> KeepAlives<R> {
-    /// The next message for the client; an error or `None` ends the stream.
-    async fn next(&mut self) -> Option<Result<pb::LeaseKeepAliveResponse, Status>> {
-        while !self.is_ended && (!self.is_read || !self.serving.is_empty()) {
-            let end = match self.step().await {
-                Step::Answer(Ok(answer)) => return Some(Ok(answer)),
-                Step::Request(Ok(Some(request))) => {
-                    self.serving.push_back(Box::pin(serve(
-                        self.node.clone(),
-                        request.id,
-                        self.context,
-                        self.token.clone(),
-                    )));
-                    continue;
+    /// The next message for the client; an error or `None` ends the stream. Requests come first, so that
+    /// what a client sent at once is served at once.
+    fn poll_step(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<pb::LeaseKeepAliveResponse>, Status>> {
+        while !self.is_read && self.session.len() < MAX_STREAM_KEEP_ALIVES {
+            match self.requests.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(request))) => self.session.ask(request.id),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Err(in_grpc_words(error, max_message_bytes(&self.node))));
                 }
-                Step::Request(Ok(None)) => {
-                    self.is_read = true;
-                    continue;
-                }
-                Step::Answer(Err(error)) => error,
-                Step::Request(Err(error)) => in_grpc_words(error, max_message_bytes(&self.node)),
-                Step::Alarm(error) => status(error),
-            };
-            self.is_ended = true;
-            return Some(Err(end));
+                Poll::Ready(None) => self.is_read = true,
+                Poll::Pending => break,
+            }
         }
-        None
-    }
-
-    async fn step(&mut self) -> Step {
-        let has_room = !self.is_read && self.serving.len() < MAX_STREAM_KEEP_ALIVES;
-        let is_serving = !self.serving.is_empty();
-        let answer = async {
-            match self.serving.next().await {
-                Some(answer) if is_serving => answer,
-                _ => std::future::pending().await,
-            }
-        };
-        let request = async {
-            match has_room {
-                true => self.requests.message().await,
-                false => std::future::pending().await,
-            }
-        };
-        // Requests first, so that what a client sent at once is served at once.
-        let work = async {
-            match select(request, answer).await {
-                Either::First(request) => Step::Request(request),
-                Either::Second(answer) => Step::Answer(answer),
-            }
-        };
-        match select(work, self.alarm.rings(&self.node)).await {
-            Either::First(step) => step,
-            Either::Second(error) => Step::Alarm(error),
+        if self.is_read && self.session.is_empty() {
+            return Poll::Ready(Ok(None));
         }
+        if let Poll::Ready(answer) = self.session.poll_answer(cx) {
+            let KeptAlive { id, ttl, header } = answer.map_err(status)?;
+            let header = Some(response_header(&header));
+            return Poll::Ready(Ok(Some(pb::LeaseKeepAliveResponse { header, id, ttl })));
+        }
+        self.alarm.poll_rings(&self.node, cx).map(|error| Err(status(error)))
     }
-}
-
-async fn serve<R: Runtime>(
-    node: Node<R>,
-    id: i64,
-    mut context: RequestContext,
-    token: Option<Arc<str>>,
-) -> Result<pb::LeaseKeepAliveResponse, Status> {
-    if let Some(token) = token {
-        context = identified(&node, context, &token).await?;
-    }
-    let (ttl, header) = node.lease_keep_alive(id, context).await.map_err(status)?;
-    Ok(pb::LeaseKeepAliveResponse { header: Some(response_header(&header)), id, ttl })
 }

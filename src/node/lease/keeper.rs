@@ -86,7 +86,7 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
         }
         drop(view);
         pace.last = Some(now);
-        let mut renewed: Vec<LeaseId> = renewals.iter().flat_map(|(ids, _)| ids).copied().collect();
+        let mut renewed: Vec<LeaseId> = renewals.iter().map(|(id, _)| *id).collect();
         if planted!(NewLeaderRenewsAll) && pace.applied.is_none() {
             renewed.extend(node.view().leases().iter().map(|(id, _)| id));
         }
@@ -182,12 +182,9 @@ impl Pace {
 }
 
 fn answer(renewals: Renewals, ttls: &[i64]) {
-    let mut rest = ttls;
-    for (ids, one) in renewals {
-        let (own, more) = rest.split_at(ids.len());
-        rest = more;
+    for ((_, one), ttl) in renewals.into_iter().zip(ttls) {
         // Whoever went away gave up at its deadline.
-        let _ = one.send(Ok(own.to_vec()));
+        let _ = one.send(Ok(*ttl));
     }
 }
 
