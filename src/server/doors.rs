@@ -10,6 +10,8 @@ use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use etched_proto::health::health_server::HealthServer;
 use etched_proto::v3electionpb::election_server::ElectionServer;
 use etched_proto::v3lockpb::lock_server::LockServer;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::{Request, Response, header};
 use hyper::body::Incoming;
 use tonic::Status;
@@ -67,18 +69,26 @@ impl<R: Runtime> Doors<R> {
         }))
     }
 
-    /// Serves one request of either kind: gRPC by its content type, else plain HTTP. The hot services
-    /// are served in place; the future of the others, which is larger, has a box of its own.
-    pub async fn call(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let node = &self.0.node;
-        if !is_grpc(&request) {
-            return Ok(plain_http::answer(node, &request).await.map(Body::new));
+    /// Serves one request of either kind: gRPC by its content type, else plain HTTP. The hot service
+    /// is served in place; the futures of the others, which are larger, have boxes of their own.
+    pub fn call(
+        self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send {
+        let node = self.0.node.clone();
+        if is_grpc(&request) && service(request.uri().path()) == "etcdserverpb.KV" {
+            let served = kv::call(node, request);
+            return Either::Left(served.map(|served| Ok(served.unwrap_or_else(Status::into_http))));
         }
-        match service(request.uri().path()) {
-            "etcdserverpb.KV" => Ok(kv::call(node, request).await.unwrap_or_else(Status::into_http)),
-            "etcdserverpb.Watch" => Ok(watch::call(node, request).unwrap_or_else(Status::into_http)),
-            _ => Box::pin(self.call_generated(request)).await,
-        }
+        Either::Right(Box::pin(async move {
+            if !is_grpc(&request) {
+                return Ok(plain_http::answer(&node, &request).await.map(Body::new));
+            }
+            match service(request.uri().path()) {
+                "etcdserverpb.Watch" => Ok(watch::call(&node, request).unwrap_or_else(Status::into_http)),
+                _ => self.call_generated(request).await,
+            }
+        }))
     }
 
     /// Serves one request of a service behind tonic's generated code.

@@ -1,5 +1,8 @@
 //! etcdserverpb.KV: the hot service, without tonic's generated server.
 
+use std::future::{Future, ready};
+
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use prost::Message;
@@ -60,53 +63,62 @@ impl Asked {
     }
 }
 
-/// Serves one request of the service.
-pub(super) async fn call<R: Runtime>(
-    node: &Node<R>,
+/// Serves one request of the service. An `async fn` would keep the whole request, and each part of it
+/// that was given another name a second time.
+pub(super) fn call<R: Runtime>(
+    node: Node<R>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Status> {
-    let Asked { method, mut context, token, body } = Asked::of(node, request)?;
-    if let Some(token) = token {
-        context = Box::pin(identified(node, context, &token)).await?;
-    }
-    match method {
-        Method::Range => {
-            let request = translate::range(body.read::<R, _>().await?).map_err(status)?;
-            range::range(node, request, context).await
+) -> impl Future<Output = Result<Response<Body>, Status>> + Send {
+    let mut asked = match Asked::of(&node, request) {
+        Ok(asked) => asked,
+        Err(refused) => return Either::Left(ready(Err(refused))),
+    };
+    Either::Right(async move {
+        if let Some(token) = asked.token.take() {
+            asked.context = Box::pin(identified(&node, asked.context, &token)).await?;
         }
-        Method::RangeStream => {
-            let request = translate::range(body.read::<R, _>().await?).map_err(status)?;
-            range::range_stream(node, request, context).await
+        match asked.method {
+            Method::Range => {
+                let request = translate::range(asked.body.read::<R, _>().await?).map_err(status)?;
+                range::range(&node, request, asked.context).await
+            }
+            Method::RangeStream => {
+                let request = translate::range(asked.body.read::<R, _>().await?).map_err(status)?;
+                range::range_stream(&node, request, asked.context).await
+            }
+            Method::Put => {
+                let request = translate::put(asked.body.read::<R, _>().await?).map_err(status)?;
+                check_numbered(asked.context, request.prev_kv)?;
+                let (response, header) = node.put(request, asked.context).await.map_err(status)?;
+                Ok(answer(&translate::put_response(response_header(&header), &response)))
+            }
+            Method::DeleteRange => {
+                let request = translate::delete_range(asked.body.read::<R, _>().await?).map_err(status)?;
+                check_numbered(asked.context, request.prev_kv)?;
+                let (response, header) = node.delete_range(request, asked.context).await.map_err(status)?;
+                answer_in_pieces(&node, encode::delete_range(&header, response))
+            }
+            Method::Txn => {
+                let max_ops = node.config().max_txn_ops;
+                let request = translate::txn(asked.body.read::<R, _>().await?, max_ops).map_err(status)?;
+                check_numbered(
+                    asked.context,
+                    request.success.iter().chain(&request.failure).any(asks_for_records),
+                )?;
+                let (response, header) = node.txn(request, asked.context).await.map_err(status)?;
+                answer_in_pieces(&node, encode::txn(&header, response))
+            }
+            Method::Compact => {
+                let request = translate::compaction(asked.body.read::<R, _>().await?);
+                // C6.
+                node.permit_admin(asked.context).map_err(status)?;
+                // A compaction is no write: its number, if it has one, means nothing.
+                let context = RequestContext { client: None, ..asked.context };
+                let (_, header) = node.compact(request, context).await.map_err(status)?;
+                Ok(answer(&translate::compaction_response(response_header(&header))))
+            }
         }
-        Method::Put => {
-            let request = translate::put(body.read::<R, _>().await?).map_err(status)?;
-            check_numbered(context, request.prev_kv)?;
-            let (response, header) = node.put(request, context).await.map_err(status)?;
-            Ok(answer(&translate::put_response(response_header(&header), &response)))
-        }
-        Method::DeleteRange => {
-            let request = translate::delete_range(body.read::<R, _>().await?).map_err(status)?;
-            check_numbered(context, request.prev_kv)?;
-            let (response, header) = node.delete_range(request, context).await.map_err(status)?;
-            answer_in_pieces(node, encode::delete_range(&header, response))
-        }
-        Method::Txn => {
-            let max_ops = node.config().max_txn_ops;
-            let request = translate::txn(body.read::<R, _>().await?, max_ops).map_err(status)?;
-            check_numbered(context, request.success.iter().chain(&request.failure).any(asks_for_records))?;
-            let (response, header) = node.txn(request, context).await.map_err(status)?;
-            answer_in_pieces(node, encode::txn(&header, response))
-        }
-        Method::Compact => {
-            let request = translate::compaction(body.read::<R, _>().await?);
-            // C6.
-            node.permit_admin(context).map_err(status)?;
-            // A compaction is no write: its number, if it has one, means nothing.
-            let context = RequestContext { client: None, ..context };
-            let (_, header) = node.compact(request, context).await.map_err(status)?;
-            Ok(answer(&translate::compaction_response(response_header(&header))))
-        }
-    }
+    })
 }
 
 /// A request's message that is still to be read.

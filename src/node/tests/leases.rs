@@ -1,6 +1,9 @@
 //! Leases of whole members.
 
+use std::future::poll_fn;
+
 use super::*;
+use crate::node::{KeepAliveSession, KeptAlive};
 use crate::types::{Error, LeaseId};
 
 /// The least TTL at the time-outs below.
@@ -36,6 +39,10 @@ async fn leader(nodes: &[Node<OsRuntime>]) -> usize {
         }
         OsRuntime::sleep(Duration::from_millis(10)).await;
     }
+}
+
+async fn answer(stream: &mut KeepAliveSession<OsRuntime>) -> Result<KeptAlive, Error> {
+    poll_fn(|cx| stream.poll_answer(cx)).await
 }
 
 #[test]
@@ -96,6 +103,59 @@ fn l5_l8_kept_alive_through_a_follower_and_never_early() {
         for node in &nodes {
             node.stop().await;
         }
+    });
+}
+
+#[test]
+fn l5_a_stream_outlives_its_leader_and_answers_in_order() {
+    block_on(async {
+        let mut cluster = Cluster::new("lease-stream", 3);
+        let nodes = members(&mut cluster).await;
+        let context = RequestContext::default();
+        let at = leader(&nodes).await;
+        nodes[at].lease_grant(7, 1000, context).await.expect("a grant");
+        let mut streams: Vec<_> = nodes.iter().map(|node| node.keep_alive_session(context, None)).collect();
+        drop(streams.remove(at));
+        for stream in &mut streams {
+            stream.ask(7);
+            assert_eq!(answer(stream).await.expect("an answer").ttl, 1000);
+            (1..=20).for_each(|id| stream.ask(id));
+        }
+        nodes[at].stop().await;
+        for stream in &mut streams {
+            (21..=40).for_each(|id| stream.ask(id));
+            for id in 1..=40 {
+                let kept = answer(stream).await.expect("an answer");
+                assert_eq!((kept.id, kept.ttl), (id, if id == 7 { 1000 } else { 0 }));
+            }
+            assert!(stream.is_empty());
+        }
+        for node in &nodes {
+            node.stop().await;
+        }
+    });
+}
+
+#[test]
+fn l5_what_nobody_answers_runs_out_of_time() {
+    block_on(async {
+        let mut cluster = Cluster::new("lease-alone", 3);
+        let nodes = members(&mut cluster).await;
+        let at = leader(&nodes).await;
+        nodes[at].lease_grant(7, 1000, RequestContext::default()).await.expect("a grant");
+        for other in [1, 2] {
+            nodes[(at + other) % 3].stop().await;
+        }
+        let begun = OsRuntime::now();
+        let deadline = Some(begun + Duration::from_millis(400));
+        let mut stream =
+            nodes[at].keep_alive_session(RequestContext { deadline, ..RequestContext::default() }, None);
+        (0..3).for_each(|_| stream.ask(7));
+        for _ in 0..3 {
+            assert_eq!(answer(&mut stream).await.err(), Some(Error::DeadlineExceeded));
+        }
+        assert!(OsRuntime::now() - begun >= Duration::from_millis(400));
+        nodes[at].stop().await;
     });
 }
 
