@@ -1,8 +1,8 @@
 //! What watchers cost, measured against a real process:
-//! `cargo bench --bench watch [-- [PROGRAM] [--only many|one-key|slow|floor]]`.
+//! `cargo bench --bench watch [-- [PROGRAM] [--only many|bursts|one-key|slow|floor] [--beside OTHER]]`.
 //!
 //! `PROGRAM` is another server with etcd's flags, for example `etcd`; without it this build's own is
-//! measured. Server CPU comes from `/proc`, so it is steadier than times on a busy machine; the
+//! measured. With `--beside` it and `OTHER` get one load in turn, burst by burst. Server CPU comes from `/proc`, so it is steadier than times on a busy machine; the
 //! client runs in this process and shares the machine.
 
 mod floor;
@@ -185,33 +185,33 @@ fn percentile(all: &mut [u64], part: f64) -> f64 {
     all[((all.len() - 1) as f64 * part) as usize] as f64 / 1000.0
 }
 
+/// Put number `n` of a load.
+async fn put_one(mut kv: KvClient<GrpcChannel>, delays: &Delays, n: u64) {
+    let key = format!("key{:04}", n * 7919 % 1000);
+    kv.put(put(&key, &delays.value(256))).await.expect("a put");
+}
+
 /// 1,000 puts a second, `burst` at a time.
 async fn put_steadily(server: &Server, delays: &Delays, count: u64, burst: u64) {
     let kv = KvClient::new(server.channel().await);
     let begin = OsRuntime::now();
     let puts = (0..count).map(|n| {
-        let mut kv = kv.clone();
+        let kv = kv.clone();
         async move {
             let due = Duration::from_millis(n / burst * burst);
             OsRuntime::sleep(due.saturating_sub(OsRuntime::now() - begin)).await;
-            let key = format!("key{:04}", n * 7919 % 1000);
-            kv.put(put(&key, &delays.value(256))).await.expect("a put");
+            put_one(kv, delays, n).await;
         }
     });
     iter(puts).buffered(64).for_each(|()| async {}).await;
 }
 
-/// 10,000 watchers over 100 connections; 1,000 puts a second, each of interest to ten of them, on
-/// ten connections or all on one; one put a millisecond, or bursts of some.
-async fn many_watchers(program: &str, spread: bool, burst: u64) {
-    const WATCHERS: usize = 10_000;
-    const CONNECTIONS: usize = 100;
-    const PUTS: u64 = 10_000;
-    let server = Server::start(program, "many").await;
-    // Code that runs for the first time comes into memory as well.
-    let _first = server.watch(vec![on("none")]).await;
-    OsRuntime::sleep(Duration::from_millis(500)).await;
-    let before = server.resident();
+const WATCHERS: usize = 10_000;
+const CONNECTIONS: usize = 100;
+
+/// 10,000 watchers over 100 connections. Ten have an interest in each key, on ten connections if
+/// `spread`, else on one.
+async fn open_watchers(server: &Server, spread: bool) -> Vec<Stream> {
     let mut streams = Vec::new();
     for connection in 0..CONNECTIONS {
         let key =
@@ -219,6 +219,54 @@ async fn many_watchers(program: &str, spread: bool, burst: u64) {
         let creates = (0..WATCHERS / CONNECTIONS).map(|n| on(&format!("key{:04}", key(n))));
         streams.push(server.watch(creates.collect()).await);
     }
+    streams
+}
+
+/// Two programs in one run: 2,000 bursts of ten puts, to the one and the other in turn, five
+/// milliseconds apart; with watchers if `watched`, each event on one connection. What the machine does
+/// meanwhile happens to both.
+async fn in_turn(programs: [&str; 2], watched: bool) {
+    const BURSTS: u64 = 2000;
+    let servers = [Server::start(programs[0], "first").await, Server::start(programs[1], "second").await];
+    let delays = Delays { begin: OsRuntime::now(), counted: Arc::default() };
+    let (mut clients, mut readers) = (Vec::new(), Vec::new());
+    for server in &servers {
+        clients.push(KvClient::new(server.channel().await));
+        if watched {
+            let streams = open_watchers(server, false).await;
+            readers.extend(streams.into_iter().map(|stream| delays.follow(stream)));
+        }
+    }
+    let (begin, cpu) = (OsRuntime::now(), [servers[0].cpu(), servers[1].cpu()]);
+    for burst in 0..BURSTS {
+        let due = Duration::from_millis(5 * burst);
+        OsRuntime::sleep(due.saturating_sub(OsRuntime::now() - begin)).await;
+        let kv = &clients[usize::from(burst % 2 == 1)];
+        let puts = (0..10).map(|n| put_one(kv.clone(), &delays, burst / 2 * 10 + n));
+        futures_util::future::join_all(puts).await;
+    }
+    if watched {
+        delays.wait_for(BURSTS * 100).await;
+    }
+    let each = |at: usize| (servers[at].cpu() - cpu[at]).as_secs_f64() * 1e6 / (BURSTS as f64 * 5.0);
+    let (first, second) = (each(0), each(1));
+    println!(
+        "bursts of ten puts in turn {}: {first:.1} and {second:.1} µs CPU a put, {:.3}",
+        if watched { "with ten events each" } else { "without watchers" },
+        first / second
+    );
+}
+
+/// 10,000 watchers over 100 connections; 1,000 puts a second, each of interest to ten of them, on
+/// ten connections or all on one; one put a millisecond, or bursts of some.
+async fn many_watchers(program: &str, spread: bool, burst: u64) {
+    const PUTS: u64 = 10_000;
+    let server = Server::start(program, "many").await;
+    // Code that runs for the first time comes into memory as well.
+    let _first = server.watch(vec![on("none")]).await;
+    OsRuntime::sleep(Duration::from_millis(500)).await;
+    let before = server.resident();
+    let streams = open_watchers(&server, spread).await;
     OsRuntime::sleep(Duration::from_millis(500)).await;
     let idle = (server.resident() - before) / WATCHERS as i64;
     let delays = Delays { begin: OsRuntime::now(), counted: Arc::default() };
@@ -330,12 +378,13 @@ async fn slow_readers(program: &str, streams: usize) {
 }
 
 fn main() {
-    let (mut program, mut only) = (env!("CARGO_BIN_EXE_etched").to_string(), None);
+    let (mut program, mut only, mut beside) = (env!("CARGO_BIN_EXE_etched").to_string(), None, None);
     // `cargo bench` passes `--bench`.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--only" => only = arguments.next(),
+            "--beside" => beside = arguments.next(),
             "--serve-floor" => {
                 let (mut value, needed) = (|| arguments.next(), "a way and a directory");
                 let (way, directory) = (value().expect(needed), value().expect(needed));
@@ -347,6 +396,11 @@ fn main() {
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
+        if let Some(beside) = beside {
+            in_turn([&program, &beside], false).await;
+            in_turn([&program, &beside], true).await;
+            return;
+        }
         if wanted("many") {
             many_watchers(&program, true, 1).await;
             many_watchers(&program, false, 1).await;

@@ -30,6 +30,17 @@ pub fn start(level: &str, json: bool) {
     };
 }
 
+/// A panic is a broken invariant, in whichever task or thread it is: it is logged, and the process
+/// ends (SIGABRT).
+pub fn end_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("fatal: {panic}");
+        tell(panic);
+        std::process::abort();
+    }));
+}
+
 struct EtcdJson;
 
 struct Fields(Map<String, Value>, String);
@@ -108,7 +119,32 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
     use super::*;
+
+    #[test]
+    fn a_panic_in_a_task_ends_the_process() {
+        let program = std::env::current_exe().expect("a path");
+        let itself = ["--ignored", "--exact", "cli::logging::tests::panics", "--nocapture"];
+        let ended = Command::new(program).args(itself).output().expect("it runs");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.signal(), Some(libc::SIGABRT), "{told}");
+        assert!(told.contains(r#""level":"error""#) && told.contains("fatal: panicked at"), "{told}");
+    }
+
+    #[test]
+    #[ignore = "the process that the test above starts"]
+    fn panics() {
+        start("info", true);
+        end_on_panic();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let task = OsRuntime::spawn("task", async { panic!("on purpose") });
+            let _: Result<(), _> = task.await;
+        });
+    }
 
     #[test]
     fn timestamps_are_dates() {

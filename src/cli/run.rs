@@ -59,6 +59,7 @@ fn version() -> String {
 
 fn start(given: &Given, options: Options) -> ExitCode {
     logging::start(&options.log_level, options.log_json);
+    logging::end_on_panic();
     for warning in &given.warnings {
         tracing::warn!("{warning}");
     }
