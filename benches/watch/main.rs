@@ -6,6 +6,7 @@
 //! client runs in this process and shares the machine.
 
 mod floor;
+mod in_turn;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -222,41 +223,6 @@ async fn open_watchers(server: &Server, spread: bool) -> Vec<Stream> {
     streams
 }
 
-/// Two programs in one run: 2,000 bursts of ten puts, to the one and the other in turn, five
-/// milliseconds apart; with watchers if `watched`, each event on one connection. What the machine does
-/// meanwhile happens to both.
-async fn in_turn(programs: [&str; 2], watched: bool) {
-    const BURSTS: u64 = 2000;
-    let servers = [Server::start(programs[0], "first").await, Server::start(programs[1], "second").await];
-    let delays = Delays { begin: OsRuntime::now(), counted: Arc::default() };
-    let (mut clients, mut readers) = (Vec::new(), Vec::new());
-    for server in &servers {
-        clients.push(KvClient::new(server.channel().await));
-        if watched {
-            let streams = open_watchers(server, false).await;
-            readers.extend(streams.into_iter().map(|stream| delays.follow(stream)));
-        }
-    }
-    let (begin, cpu) = (OsRuntime::now(), [servers[0].cpu(), servers[1].cpu()]);
-    for burst in 0..BURSTS {
-        let due = Duration::from_millis(5 * burst);
-        OsRuntime::sleep(due.saturating_sub(OsRuntime::now() - begin)).await;
-        let kv = &clients[usize::from(burst % 2 == 1)];
-        let puts = (0..10).map(|n| put_one(kv.clone(), &delays, burst / 2 * 10 + n));
-        futures_util::future::join_all(puts).await;
-    }
-    if watched {
-        delays.wait_for(BURSTS * 100).await;
-    }
-    let each = |at: usize| (servers[at].cpu() - cpu[at]).as_secs_f64() * 1e6 / (BURSTS as f64 * 5.0);
-    let (first, second) = (each(0), each(1));
-    println!(
-        "bursts of ten puts in turn {}: {first:.1} and {second:.1} µs CPU a put, {:.3}",
-        if watched { "with ten events each" } else { "without watchers" },
-        first / second
-    );
-}
-
 /// 10,000 watchers over 100 connections; 1,000 puts a second, each of interest to ten of them, on
 /// ten connections or all on one; one put a millisecond, or bursts of some.
 async fn many_watchers(program: &str, spread: bool, burst: u64) {
@@ -397,8 +363,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         if let Some(beside) = beside {
-            in_turn([&program, &beside], false).await;
-            in_turn([&program, &beside], true).await;
+            in_turn::measure([&program, &beside], false).await;
+            in_turn::measure([&program, &beside], true).await;
             return;
         }
         if wanted("many") {
