@@ -2,8 +2,9 @@
 //! `cargo bench --bench watch [-- [PROGRAM] [--only many|bursts|one-key|slow|floor] [--beside OTHER]]`.
 //!
 //! `PROGRAM` is another server with etcd's flags, for example `etcd`; without it this build's own is
-//! measured. With `--beside` it and `OTHER` get one load in turn, burst by burst. Server CPU comes from `/proc`, so it is steadier than times on a busy machine; the
-//! client runs in this process and shares the machine.
+//! measured. With `--beside` it and `OTHER` get one load in turn, burst by burst. Server CPU comes from
+//! `/proc`, so it is steadier than times on a busy machine; the client runs in this process and shares
+//! the machine.
 
 mod floor;
 mod in_turn;
@@ -350,7 +351,7 @@ fn main() {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--only" => only = arguments.next(),
-            "--beside" => beside = arguments.next(),
+            "--beside" => beside = Some(arguments.next().expect("--beside needs a program")),
             "--serve-floor" => {
                 let (mut value, needed) = (|| arguments.next(), "a way and a directory");
                 let (way, directory) = (value().expect(needed), value().expect(needed));

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::os::OsRuntime;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, is_caught};
 
 /// Turns logs on for this process, on standard error.
 pub fn start(level: &str, json: bool) {
@@ -31,13 +31,15 @@ pub fn start(level: &str, json: bool) {
 }
 
 /// A panic is a broken invariant, in whichever task or thread it is: it is logged, and the process
-/// ends (SIGABRT).
+/// ends (SIGABRT), unless somebody waits for it.
 pub fn end_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tracing::error!("fatal: {panic}");
         tell(panic);
-        std::process::abort();
+        if !is_caught() {
+            std::process::abort();
+        }
     }));
 }
 
@@ -123,22 +125,31 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::runtime::catch;
+
+    /// Set where a test may end its process.
+    const ALLOWED: &str = "ETCHED_TEST_MAY_ABORT";
 
     #[test]
     fn a_panic_in_a_task_ends_the_process() {
         let program = std::env::current_exe().expect("a path");
         let itself = ["--ignored", "--exact", "cli::logging::tests::panics", "--nocapture"];
-        let ended = Command::new(program).args(itself).output().expect("it runs");
+        let ended = Command::new(program).args(itself).env(ALLOWED, "").output().expect("it runs");
         let told = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.signal(), Some(libc::SIGABRT), "{told}");
-        assert!(told.contains(r#""level":"error""#) && told.contains("fatal: panicked at"), "{told}");
+        assert!(told.contains(r#""level":"error""#) && told.contains("on purpose"), "{told}");
+        assert!(told.contains("fatal: panicked at"), "{told}");
     }
 
     #[test]
     #[ignore = "the process that the test above starts"]
     fn panics() {
+        if std::env::var_os(ALLOWED).is_none() {
+            return;
+        }
         start("info", true);
         end_on_panic();
+        assert!(catch(|| panic!("in vain")).is_err());
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let task = OsRuntime::spawn("task", async { panic!("on purpose") });

@@ -85,10 +85,11 @@ impl Desk {
 }
 
 impl<R: Runtime> Engine<R> {
-    /// Hands a keep-alive of lease `id` to whoever leads, once; `None` if that is not known. The answer
-    /// may be a refusal.
+    /// Hands a keep-alive of lease `id` to whoever leads, once; `None` if that is not known or the member
+    /// stops. The answer may be a refusal.
     pub fn ask_renewal(&self, id: LeaseId) -> Option<oneshot::Receiver<Renewed>> {
-        let (desk, leader) = (&self.inner.desk, self.inner.leader()?);
+        let leader = self.inner.leader().filter(|_| !self.inner.is_stopped())?;
+        let desk = &self.inner.desk;
         let is_own = leader == self.inner.local.member_id;
         Some(if is_own { desk.renewals.join(id) } else { desk.forwarded.join(id) })
     }
@@ -140,6 +141,10 @@ impl<R: Runtime> Engine<R> {
     ) -> Result<T, ProposeError> {
         let inner = &self.inner;
         loop {
+            // Nobody takes questions any more then.
+            if inner.is_stopped() {
+                return Err(ProposeError::Stopped);
+            }
             if let Some(leader) = inner.leader() {
                 let asked = question(leader == inner.local.member_id);
                 match timeout::<R, _>(deadline - R::now(), asked).await {
@@ -147,9 +152,6 @@ impl<R: Runtime> Engine<R> {
                     Some(Err(_)) => {}
                     None => return Err(ProposeError::NoLeader),
                 }
-            }
-            if inner.is_stopped() {
-                return Err(ProposeError::Stopped);
             }
             if R::now() >= deadline {
                 return Err(ProposeError::NoLeader);

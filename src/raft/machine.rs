@@ -2,7 +2,6 @@
 //! of the state.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{Stream, StreamExt};
@@ -16,7 +15,7 @@ use crate::checkpoint::{Changes, Checkpoint};
 use crate::codec::envelope;
 use crate::codec::log::fingerprint;
 use crate::runtime::channel::{Notify, watch as follow};
-use crate::runtime::{Observation, Runtime, yield_now};
+use crate::runtime::{Observation, Runtime, catch, yield_now};
 use crate::state::{Applied, State, View};
 use crate::types::{Command, Envelope, Error, LogPosition, RequestId, Response};
 
@@ -237,7 +236,7 @@ fn apply<R: Runtime>(core: &mut Core, entry: Entry) -> (LogPosition, Option<Appl
                 .unwrap_or_else(|error| R::crash(&format!("{} cannot be applied: {error}", place())));
             let request_id = decoded.request_id;
             let compact_revision = core.state.compact_revision();
-            let applied = catch_unwind(AssertUnwindSafe(|| core.state.apply(&decoded)))
+            let applied = catch(|| core.state.apply(&decoded))
                 .unwrap_or_else(|_| R::crash(&format!("applying {} panicked ({request_id:?})", place())));
             if core.state.compact_revision() != compact_revision {
                 R::observe(Observation::Compacted { revision: core.state.compact_revision() });

@@ -10,6 +10,7 @@
 //! runtime and was measured to be deterministic; `tokio::sync::watch` and `tokio::select!` are not
 //! and are banned.
 
+mod catch;
 pub mod channel;
 mod clock;
 mod disk;
@@ -20,6 +21,7 @@ mod observe;
 mod race;
 mod task;
 
+pub use catch::{catch, is_caught};
 pub use clock::{Instant, WallTime};
 pub use disk::{BlockFile, Disk, File, OpenMode};
 pub use net::{Listener, Net, Stream};

@@ -160,6 +160,28 @@ fn l5_what_nobody_answers_runs_out_of_time() {
 }
 
 #[test]
+fn l5_a_member_that_stops_answers_at_once() {
+    block_on(async {
+        let mut cluster = Cluster::new("lease-stop", 3);
+        let nodes = members(&mut cluster).await;
+        let at = leader(&nodes).await;
+        nodes[at].lease_grant(7, 1000, RequestContext::default()).await.expect("a grant");
+        for other in [1, 2] {
+            nodes[(at + other) % 3].stop().await;
+        }
+        let mut stream = nodes[at].keep_alive_session(RequestContext::default(), None);
+        stream.ask(7);
+        nodes[at].stop().await;
+        let begun = OsRuntime::now();
+        stream.ask(8);
+        for _ in 0..2 {
+            assert_eq!(answer(&mut stream).await.err(), Some(Error::Stopped));
+        }
+        assert!(OsRuntime::now() - begun < Duration::from_secs(2));
+    });
+}
+
+#[test]
 fn l10_a_leader_change_shortens_nothing_and_expiry_goes_on() {
     block_on(async {
         let mut cluster = Cluster::new("lease-leader", 3);
