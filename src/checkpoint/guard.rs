@@ -5,12 +5,13 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::panic::{resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use redb::Database;
 
 use super::CheckpointError;
+use crate::runtime::catch;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -28,7 +29,7 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, CheckpointError>) -> R
         }));
     });
     let before = GUARDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
+    let result = catch(work);
     GUARDED.set(before);
     result.unwrap_or_else(|panic| match text(&*panic) {
         Some(text) => Err(CheckpointError::Damaged(text)),

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 
 use super::*;
 use crate::node::{KeepAliveSession, KeptAlive};
+use crate::runtime::timeout;
 use crate::types::{Error, LeaseId};
 
 /// The least TTL at the time-outs below.
@@ -41,8 +42,18 @@ async fn leader(nodes: &[Node<OsRuntime>]) -> usize {
     }
 }
 
+/// Three members, which of them leads, and a lease 7 of a thousand seconds.
+async fn three_with_a_lease(name: &str) -> (Cluster, Vec<Node<OsRuntime>>, usize) {
+    let mut cluster = Cluster::new(name, 3);
+    let nodes = members(&mut cluster).await;
+    let at = leader(&nodes).await;
+    nodes[at].lease_grant(7, 1000, RequestContext::default()).await.expect("a grant");
+    (cluster, nodes, at)
+}
+
 async fn answer(stream: &mut KeepAliveSession<OsRuntime>) -> Result<KeptAlive, Error> {
-    poll_fn(|cx| stream.poll_answer(cx)).await
+    let answer = poll_fn(|cx| stream.poll_answer(cx));
+    timeout::<OsRuntime, _>(Duration::from_secs(20), answer).await.expect("no stream hangs")
 }
 
 #[test]
@@ -109,11 +120,8 @@ fn l5_l8_kept_alive_through_a_follower_and_never_early() {
 #[test]
 fn l5_a_stream_outlives_its_leader_and_answers_in_order() {
     block_on(async {
-        let mut cluster = Cluster::new("lease-stream", 3);
-        let nodes = members(&mut cluster).await;
+        let (_cluster, nodes, at) = three_with_a_lease("lease-stream").await;
         let context = RequestContext::default();
-        let at = leader(&nodes).await;
-        nodes[at].lease_grant(7, 1000, context).await.expect("a grant");
         let mut streams: Vec<_> = nodes.iter().map(|node| node.keep_alive_session(context, None)).collect();
         drop(streams.remove(at));
         for stream in &mut streams {
@@ -139,10 +147,7 @@ fn l5_a_stream_outlives_its_leader_and_answers_in_order() {
 #[test]
 fn l5_what_nobody_answers_runs_out_of_time() {
     block_on(async {
-        let mut cluster = Cluster::new("lease-alone", 3);
-        let nodes = members(&mut cluster).await;
-        let at = leader(&nodes).await;
-        nodes[at].lease_grant(7, 1000, RequestContext::default()).await.expect("a grant");
+        let (_cluster, nodes, at) = three_with_a_lease("lease-alone").await;
         for other in [1, 2] {
             nodes[(at + other) % 3].stop().await;
         }
@@ -162,10 +167,7 @@ fn l5_what_nobody_answers_runs_out_of_time() {
 #[test]
 fn l5_a_member_that_stops_answers_at_once() {
     block_on(async {
-        let mut cluster = Cluster::new("lease-stop", 3);
-        let nodes = members(&mut cluster).await;
-        let at = leader(&nodes).await;
-        nodes[at].lease_grant(7, 1000, RequestContext::default()).await.expect("a grant");
+        let (_cluster, nodes, at) = three_with_a_lease("lease-stop").await;
         for other in [1, 2] {
             nodes[(at + other) % 3].stop().await;
         }

@@ -24,10 +24,7 @@ struct Script {
 
 fn change(script: &mut Script, change: Change) {
     let user = (script.history.permissions().is_enabled()).then_some("root");
-    script.op += 1;
-    let op = script.op;
-    script.history.permissions().changes(op, user, change);
-    script.entry(op).unwrap();
+    let op = script.changes(user, change);
     let done = Outcome::Answer(Response::Put(pb::PutResponse::default()));
     script.history.permissions().changed(op, &done).unwrap();
 }
@@ -50,6 +47,14 @@ impl Script {
         }
         script.born = script.history.permissions().moment();
         script
+    }
+
+    /// A change that `user` asks for and that is logged.
+    fn changes(&mut self, user: Option<&str>, change: Change) -> u64 {
+        self.op += 1;
+        self.history.permissions().changes(self.op, user, change);
+        self.entry(self.op).unwrap();
+        self.op
     }
 
     fn entry(&mut self, op: u64) -> Checked {
@@ -138,10 +143,7 @@ fn a_refused_token_that_did_something() {
 #[test]
 fn a_refused_token_that_changed_users() {
     let mut script = Script::new();
-    script.op += 1;
-    let op = script.op;
-    script.history.permissions().changes(op, Some("root"), Change::Disable);
-    script.entry(op).unwrap();
+    let op = script.changes(Some("root"), Change::Disable);
     let failure = Failure::new(Code::Unauthenticated, "etcdserver: invalid auth token");
     assert_eq!(broken(script.history.permissions().changed(op, &Outcome::Failure(failure))), "permission");
 }
@@ -199,10 +201,7 @@ fn watches() {
 #[test]
 fn changes_of_who_may_not() {
     let mut script = Script::new();
-    script.op += 1;
-    let op = script.op;
-    script.history.permissions().changes(op, Some("ann"), Change::Disable);
-    script.entry(op).unwrap();
+    let op = script.changes(Some("ann"), Change::Disable);
     let done = Outcome::Answer(Response::Put(pb::PutResponse::default()));
     assert_eq!(broken(script.history.permissions().changed(op, &done)), "permission");
 }
