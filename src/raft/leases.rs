@@ -212,9 +212,14 @@ impl<R: Runtime> Engine<R> {
         *self.inner.desk.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Completes when keep-alives wait for this member's keeper.
-    pub async fn renewals_wait(&self) {
-        self.inner.desk.renewals.wait().await;
+    /// How many keep-alives wait for this member's keeper.
+    pub fn waiting_renewals(&self) -> usize {
+        self.inner.desk.renewals.len()
+    }
+
+    /// Completes when `enough` keep-alives wait for this member's keeper, or as many as one entry may hold.
+    pub async fn renewals_wait(&self, enough: usize) {
+        self.inner.desk.renewals.wait_for(enough.min(MAX_TICK_RENEWALS)).await;
     }
 
     /// Takes keep-alives that wait for this member's keeper, as many as one entry may hold.

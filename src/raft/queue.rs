@@ -8,62 +8,76 @@ use crate::runtime::channel::{Notify, oneshot};
 /// One that waits: what is asked, and where the answer goes.
 pub type Waiting<Q, A> = (Q, oneshot::Sender<A>);
 
-/// Questions in order of arrival.
+/// Questions in order of arrival, for one who takes them.
 pub(super) struct Queue<Q, A> {
-    waiting: Mutex<VecDeque<Waiting<Q, A>>>,
+    line: Mutex<Line<Q, A>>,
     bell: Notify,
+}
+
+struct Line<Q, A> {
+    waiting: VecDeque<Waiting<Q, A>>,
+    /// How many must wait for the bell to ring.
+    enough: usize,
 }
 
 impl<Q, A> Default for Queue<Q, A> {
     fn default() -> Self {
-        Queue { waiting: Mutex::default(), bell: Notify::new() }
+        Queue { line: Mutex::new(Line { waiting: VecDeque::new(), enough: 1 }), bell: Notify::new() }
     }
 }
 
 impl<Q, A> Queue<Q, A> {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting<Q, A>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Line<Q, A>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Joins those that wait.
     pub fn join(&self, question: Q) -> oneshot::Receiver<A> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().push_back((question, sender));
-        self.bell.notify_one();
+        let mut line = self.lock();
+        line.waiting.push_back((question, sender));
+        let is_enough = line.waiting.len() >= line.enough;
+        drop(line);
+        if is_enough {
+            self.bell.notify_one();
+        }
         receiver
     }
 
     /// Joins with many questions at once.
     pub fn join_all(&self, questions: Vec<Q>) -> Vec<oneshot::Receiver<A>> {
-        let mut waiting = self.lock();
-        let join = |question| {
-            let (sender, receiver) = oneshot::channel();
-            waiting.push_back((question, sender));
-            receiver
-        };
-        let receivers = questions.into_iter().map(join).collect();
-        drop(waiting);
-        self.bell.notify_one();
-        receivers
+        questions.into_iter().map(|question| self.join(question)).collect()
     }
 
-    /// Completes when somebody waits.
-    pub async fn wait(&self) {
-        while self.lock().is_empty() {
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Completes when `enough` wait; at least one.
+    pub async fn wait_for(&self, enough: usize) {
+        while !self.has(enough.max(1)) {
             self.bell.notified().await;
         }
     }
 
+    /// Whether `enough` wait; the bell rings from then on.
+    fn has(&self, enough: usize) -> bool {
+        let mut line = self.lock();
+        line.enough = enough;
+        line.waiting.len() >= enough
+    }
+
     /// Takes those that wait, at most `limit`.
     pub fn take_some(&self, limit: usize) -> Vec<Waiting<Q, A>> {
-        let mut waiting = self.lock();
-        let count = waiting.len().min(limit);
-        waiting.drain(..count).collect()
+        let mut line = self.lock();
+        let count = line.waiting.len().min(limit);
+        line.waiting.drain(..count).collect()
     }
 
     /// Waits for the first and takes all that wait then, at most `limit`.
     pub async fn take(&self, limit: usize) -> Vec<Waiting<Q, A>> {
-        self.wait().await;
+        self.wait_for(1).await;
         self.take_some(limit)
     }
 }

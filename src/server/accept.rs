@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::io::AsyncReadExt;
 use super::ServerOptions;
 use super::doors::Doors;
 use super::hyper_io::{Executor, HyperIo, Timer};
+use super::outbox::Outbox;
 use super::pings::Pings;
 use crate::node::Node;
 use crate::runtime::channel::oneshot;
@@ -59,6 +61,10 @@ impl Future for Connection {
 /// `LINGER`.
 pub async fn serve<R: Runtime, L: Listener>(node: Node<R>, mut listener: L, options: ServerOptions) {
     let doors = Doors::new(&node);
+    let outbox = Outbox::new();
+    let sending = Arc::clone(&outbox);
+    // Ends with this function, once no connection is left.
+    let _sending = R::spawn("outbox", async move { match sending.run().await {} });
     let mut connections: FuturesUnordered<Connection> = FuturesUnordered::new();
     let mut stopping = pin!(node.stopping());
     loop {
@@ -68,7 +74,7 @@ pub async fn serve<R: Runtime, L: Listener>(node: Node<R>, mut listener: L, opti
             Either::Second(Either::Second(())) => {}
             Either::Second(Either::First(Ok(stream))) => {
                 let (go_on, stop) = oneshot::channel();
-                let served = connection(stream, doors.clone(), options, stop);
+                let served = connection(stream, Arc::clone(&outbox), doors.clone(), options, stop);
                 let task = R::spawn("client connection", async move {
                     // A client that breaks off is its own affair.
                     let _ = served.await;
@@ -99,6 +105,7 @@ type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 async fn connection<R: Runtime, S: Stream>(
     mut stream: S,
+    outbox: Arc<Outbox<S>>,
     doors: Doors<R>,
     options: ServerOptions,
     mut stop: oneshot::Receiver<()>,
@@ -111,6 +118,7 @@ async fn connection<R: Runtime, S: Stream>(
     let service = service_fn(move |request| doors.clone().call(request));
     if is_http2 {
         let min_time = Duration::from_millis(options.keep_alive_min_time_ms);
+        let stream = outbox.stream(stream);
         let io = HyperIo::new(Pings::<R, _>::new(stream, first.len(), min_time), first);
         let connection = http2_builder::<R>(options).serve_connection(io, service);
         let mut connection = pin!(connection);

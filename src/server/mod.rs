@@ -17,6 +17,7 @@ mod kv;
 mod lease;
 mod lock;
 mod maintenance;
+mod outbox;
 mod pieces;
 mod pings;
 mod plain_http;

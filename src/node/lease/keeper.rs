@@ -2,7 +2,8 @@
 //!
 //! A tick carries what the clock shows by this member's monotonic clock and the keep-alives that
 //! wait. Applying it settles new grants, renews, and ends what is due. One is in flight at a time:
-//! - at once for keep-alives, which are answered when it is applied, and so are durable;
+//! - for keep-alives at once, or up to 2 ms later if the last tick had some and as many do not wait yet;
+//!   they are answered when it is applied, and so are durable;
 //! - soon after a grant, and when a lease is due;
 //! - every 250 ms while other entries are logged, every 750 ms when none is: what passed since the
 //!   last tick is lost with the leader, and lengthens leases;
@@ -28,6 +29,8 @@ const BUSY: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_millis(750);
 /// Between ticks that settle grants or end leases.
 const SOON: Duration = Duration::from_millis(100);
+/// The longest that a keep-alive waits for others to share its tick.
+const GATHER: Duration = Duration::from_millis(2);
 /// Between attempts when Raft does not take a proposal.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -58,7 +61,7 @@ async fn wait_to_lead<R: Runtime>(node: &Node<R>) -> u64 {
     let engine = &node.inner.engine;
     let refusing = async {
         loop {
-            engine.renewals_wait().await;
+            engine.renewals_wait(1).await;
             refuse(engine.take_renewals(), Refusal::NotLeader);
         }
     };
@@ -73,10 +76,11 @@ async fn wait_to_lead<R: Runtime>(node: &Node<R>) -> u64 {
 async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
     let engine = &node.inner.engine;
     let mut pace = Pace { clock: begin(node, term).await, last: None, applied: None };
+    let mut enough = 1;
     engine.show_lease_clock(Some(pace.clock));
     let wall = planted!(LeaseWallClock).then(R::wall);
     loop {
-        let renewals = engine.take_renewals();
+        let renewals = gather(node, enough).await;
         let (now, view, applied) = (R::now(), node.view(), engine.status().applied_index);
         let next = pace.next(view.leases(), applied, now);
         let is_due = next.is_some_and(|next| next.send <= now);
@@ -94,6 +98,7 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
         if let Some(wall) = wall {
             clock_ms = pace.clock.clock_ms + u64::try_from((R::wall().0 - wall.0) / 1_000_000).unwrap_or(0);
         }
+        let count = renewed.len();
         let tick = LeaseTick { term, clock_ms, renewed };
         match node.propose_as_leader(Command::LeaseTick(tick)).await.and_then(|applied| applied.response) {
             Ok(Response::LeaseTick(response)) => answer(renewals, &response.ttls),
@@ -103,8 +108,19 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
                 R::sleep(RETRY).await;
             }
         }
+        // Who was answered may ask again at once, as those do who ask all the time.
+        enough = count + engine.waiting_renewals();
         pace.applied = engine.status().applied_index;
     }
+}
+
+/// Takes the keep-alives that wait, once `enough` do or the first had its time. None if none waits.
+async fn gather<R: Runtime>(node: &Node<R>, enough: usize) -> Renewals {
+    let engine = &node.inner.engine;
+    if engine.waiting_renewals() > 0 {
+        select(engine.renewals_wait(enough), R::sleep(GATHER)).await;
+    }
+    engine.take_renewals()
 }
 
 /// The clock goes on from where the last tick before this term left it.
@@ -136,7 +152,7 @@ async fn wait<R: Runtime>(node: &Node<R>, look: Option<Instant>, has_fresh: bool
             None => std::future::pending().await,
         }
     };
-    select(node.inner.engine.renewals_wait(), select(granted, time)).await;
+    select(node.inner.engine.renewals_wait(1), select(granted, time)).await;
 }
 
 /// When ticks are made.
