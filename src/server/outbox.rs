@@ -42,7 +42,7 @@ struct Line<S> {
     is_listed: bool,
     /// What went wrong in the outbox.
     error: Option<io::Error>,
-    /// Of the task that wrote last.
+    /// Of the task that wrote last. One task at a time writes, flushes and shuts down.
     writer: Option<Waker>,
 }
 

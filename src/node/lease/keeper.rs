@@ -2,8 +2,8 @@
 //!
 //! A tick carries what the clock shows by this member's monotonic clock and the keep-alives that
 //! wait. Applying it settles new grants, renews, and ends what is due. One is in flight at a time:
-//! - for keep-alives at once, or up to 2 ms later if the last tick had some and as many do not wait yet;
-//!   they are answered when it is applied, and so are durable;
+//! - for keep-alives that wait: once there are as many as the last tick carried and met when it was
+//!   applied, or 2 ms after the keeper looked. They are answered when it is applied, and so are durable;
 //! - soon after a grant, and when a lease is due;
 //! - every 250 ms while other entries are logged, every 750 ms when none is: what passed since the
 //!   last tick is lost with the leader, and lengthens leases;
@@ -29,7 +29,7 @@ const BUSY: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_millis(750);
 /// Between ticks that settle grants or end leases.
 const SOON: Duration = Duration::from_millis(100);
-/// The longest that a keep-alive waits for others to share its tick.
+/// How long the keeper waits for more keep-alives to share a tick, once some are there.
 const GATHER: Duration = Duration::from_millis(2);
 /// Between attempts when Raft does not take a proposal.
 const RETRY: Duration = Duration::from_millis(10);
@@ -114,7 +114,7 @@ async fn reign<R: Runtime>(node: &Node<R>, term: u64) -> Infallible {
     }
 }
 
-/// Takes the keep-alives that wait, once `enough` do or the first had its time. None if none waits.
+/// Takes the keep-alives that wait, once `enough` do or [`GATHER`] is over. None if none waits.
 async fn gather<R: Runtime>(node: &Node<R>, enough: usize) -> Renewals {
     let engine = &node.inner.engine;
     if engine.waiting_renewals() > 0 {
