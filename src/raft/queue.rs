@@ -89,3 +89,56 @@ pub(super) fn answer_all<Q, A: Clone>(waiting: Vec<Waiting<Q, A>>, answer: &A) {
         let _ = one.send(answer.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_ready(wait: Pin<&mut impl Future<Output = ()>>, woken: &Arc<Woken>) -> bool {
+        let waker = Waker::from(Arc::clone(woken));
+        wait.poll(&mut Context::from_waker(&waker)).is_ready()
+    }
+
+    #[test]
+    fn the_bell_rings_once_enough_wait() {
+        let (queue, woken) = (Queue::<u8, ()>::default(), Arc::new(Woken::default()));
+        let mut wait = pin!(queue.wait_for(3));
+        let mut answers = vec![queue.join(1)];
+        assert!(!is_ready(wait.as_mut(), &woken));
+        answers.push(queue.join(2));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        answers.extend(queue.join_all(vec![3, 4]));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(is_ready(wait, &woken));
+        let taken: Vec<u8> = queue.take_some(3).into_iter().map(|(question, _)| question).collect();
+        assert_eq!((taken, queue.len()), (vec![1, 2, 3], 1));
+    }
+
+    #[test]
+    fn who_waited_for_many_and_went_away_keeps_nobody_from_one() {
+        let (queue, woken) = (Queue::<u8, ()>::default(), Arc::new(Woken::default()));
+        assert!(!is_ready(pin!(queue.wait_for(3)), &woken));
+        let mut wait = pin!(queue.wait_for(1));
+        assert!(!is_ready(wait.as_mut(), &woken));
+        let _answer = queue.join(1);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(is_ready(wait, &woken));
+        let _answer = queue.join(2);
+        assert!(is_ready(pin!(queue.wait_for(0)), &woken));
+    }
+}
