@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::pending::Pending;
 use crate::runtime::channel::Notify;
+use crate::runtime::lock;
 use crate::state::View;
 use crate::types::{Event, KeyValue};
 use crate::watch::{History, Hub, SessionId};
@@ -96,10 +97,4 @@ impl Visible {
             }
         }
     }
-}
-
-/// A poisoned lock means that a task panicked while it held state: its panic has already been
-/// reported, and what it guarded is replaced as a whole by each publish.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

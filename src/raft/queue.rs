@@ -20,6 +20,14 @@ struct Line<Q, A> {
     enough: usize,
 }
 
+impl<Q, A> Line<Q, A> {
+    fn join(&mut self, question: Q) -> oneshot::Receiver<A> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.push_back((question, sender));
+        receiver
+    }
+}
+
 impl<Q, A> Default for Queue<Q, A> {
     fn default() -> Self {
         Queue { line: Mutex::new(Line { waiting: VecDeque::new(), enough: 1 }), bell: Notify::new() }
@@ -33,20 +41,26 @@ impl<Q, A> Queue<Q, A> {
 
     /// Joins those that wait.
     pub fn join(&self, question: Q) -> oneshot::Receiver<A> {
-        let (sender, receiver) = oneshot::channel();
         let mut line = self.lock();
-        line.waiting.push_back((question, sender));
-        let is_enough = line.waiting.len() >= line.enough;
-        drop(line);
-        if is_enough {
-            self.bell.notify_one();
-        }
+        let receiver = line.join(question);
+        self.ring(line);
         receiver
     }
 
     /// Joins with many questions at once.
     pub fn join_all(&self, questions: Vec<Q>) -> Vec<oneshot::Receiver<A>> {
-        questions.into_iter().map(|question| self.join(question)).collect()
+        let mut line = self.lock();
+        let receivers = questions.into_iter().map(|question| line.join(question)).collect();
+        self.ring(line);
+        receivers
+    }
+
+    fn ring(&self, line: MutexGuard<'_, Line<Q, A>>) {
+        let is_enough = line.waiting.len() >= line.enough;
+        drop(line);
+        if is_enough {
+            self.bell.notify_one();
+        }
     }
 
     /// How many wait.

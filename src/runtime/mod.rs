@@ -14,6 +14,7 @@ mod catch;
 pub mod channel;
 mod clock;
 mod disk;
+mod lock;
 #[cfg(any(test, planted))]
 pub mod memory;
 mod net;
@@ -24,6 +25,7 @@ mod task;
 pub use catch::{catch, is_caught};
 pub use clock::{Instant, WallTime};
 pub use disk::{BlockFile, Disk, File, OpenMode};
+pub use lock::lock;
 pub use net::{Listener, Net, Stream};
 pub use observe::{LogFingerprint, Observation, Role};
 pub use race::{Either, Select, Timeout, select, timeout};

@@ -3,7 +3,7 @@
 //! One entry of the log may answer a hundred connections. Their tasks run one after the other, and each
 //! would send between two pieces of other work. So what a connection writes is kept until the tasks that
 //! can run have had their turn, or until [`TOGETHER`] connections have something; then it is sent for
-//! all of them, one right after the other, which costs the kernel and the clients' wakes less.
+//! all of them, one right after the other, which costs less (docs/PERFORMANCE.md).
 //!
 //! A connection sees a stream like any other: what the socket does not take holds it up, and what goes
 //! wrong comes out of its next call. Much at a time is not kept but written through.
@@ -11,12 +11,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::runtime::channel::Notify;
+use crate::runtime::lock;
 
 /// Connections whose words do not wait for more.
 const TOGETHER: usize = 50;
@@ -50,10 +51,6 @@ struct Line<S> {
 pub(super) struct OutboxStream<S> {
     line: Shared<S>,
     outbox: Arc<Outbox<S>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<S: AsyncWrite + Unpin> Outbox<S> {
@@ -215,16 +212,9 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+    use super::super::tests::block_on;
     use super::*;
     use crate::runtime::{Either, select};
-
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime")
-            .block_on(future)
-    }
 
     /// Both ends of a connection of which `space` bytes are on the way at most, and its outbox.
     fn connected(space: usize) -> (OutboxStream<DuplexStream>, DuplexStream, Arc<Outbox<DuplexStream>>) {
@@ -315,13 +305,14 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is written, in whatever pieces and with whatever turns between, arrives once and in order.
+        /// Whatever is written, in whatever pieces and with whatever turns between.
         #[test]
         fn all_arrives_in_order(
             space in 1usize..9000,
             pieces in proptest::collection::vec((0usize..6000, any::<bool>()), 1..20),
         ) {
-            let all: Vec<u8> = pieces.iter().enumerate().flat_map(|(n, (length, _))| vec![n as u8; *length]).collect();
+            let mut all = Vec::new();
+            pieces.iter().enumerate().for_each(|(n, (length, _))| all.extend(vec![n as u8; *length]));
             let read = block_on(async {
                 let (mut near, mut far, outbox) = connected(space);
                 let writing = async {

@@ -23,7 +23,8 @@ use crate::node::{InitialMember, Node, NodeConfig};
 use crate::os::{OsDisk, OsNet, OsRuntime};
 use crate::runtime::{Listener, Net, Runtime, Task, timeout};
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+/// Within a minute.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
