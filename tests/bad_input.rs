@@ -21,6 +21,24 @@ fn refused(ended: &Ended, code: i32, parts: &[&str]) {
     }
 }
 
+/// Stops it as a person would, who is told what it said when it does not end well.
+fn stop(member: Member) {
+    let ended = member.stop();
+    assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn whoever_says_that_it_serves_stops_gracefully() {
+    // Many at once, so that some are interrupted between the word and the next step.
+    let folder = Folder::new("stops");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let data = folder.path(&format!("data{number}"));
+            scope.spawn(move || (0..12).for_each(|_| stop(Member::start(&data, &[]))));
+        }
+    });
+}
+
 /// Arguments, variables, and what the answer names.
 type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
 
@@ -98,7 +116,7 @@ fn a_directory_knows_whose_it_is() {
     let data = folder.path("data");
     let member = Member::start(&data, &[]);
     refused(&start_in(&data, &[]), 1, &["in use by another process", "--data-dir"]);
-    assert!(member.stop().status.success());
+    stop(member);
     let other = start_in(&data, &["--initial-cluster-token=another"]);
     refused(&other, 1, &["belongs to member", "--data-dir"]);
     let identity = format!("{data}/identity");
@@ -113,7 +131,7 @@ fn a_directory_knows_whose_it_is() {
     std::fs::write(&identity, &good[..7]).expect("written");
     refused(&start_in(&data, &[]), 1, &["identity", "restore"]);
     std::fs::write(&identity, &good).expect("written");
-    assert!(Member::start(&data, &[]).stop().status.success());
+    stop(Member::start(&data, &[]));
 }
 
 #[test]
@@ -123,7 +141,7 @@ fn a_damaged_directory_is_refused_and_dumped() {
     for _ in 0..2 {
         let member = Member::start(&data, &["--snapshot-count=1"]);
         wait_for_leader(member.clients);
-        assert!(member.stop().status.success());
+        stop(member);
     }
     let dump = |what: &str, place: &str| run(&["util", what, "dump", place], &[], &folder.0);
     for what in ["log", "checkpoint"] {
@@ -163,7 +181,7 @@ fn a_damaged_directory_is_refused_and_dumped() {
         assert!(dumped.code == Some(1) && !dumped.err.contains("panicked"), "{dumped:?}");
     }
     std::fs::write(&state, &good).expect("written");
-    assert!(Member::start(&data, &[]).stop().status.success());
+    stop(Member::start(&data, &[]));
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

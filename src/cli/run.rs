@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::flags::{self, Given};
 use super::logging;
 use super::options::{self, Options};
@@ -89,6 +91,9 @@ async fn run(options: Options) -> Result<(), String> {
     }
     let name = options.node.name.clone();
     let node = Node::<OsRuntime>::open(options.node, OsNet, disk).await.map_err(|error| error.to_string())?;
+    // Heard from here on: a stop that is asked for as soon as the member says that it serves is graceful.
+    // Until here a signal ends the program at once, which a start survives like any other crash.
+    let mut signals = Signals::hear()?;
     let (member, cluster) = (format!("{:x}", node.member_id()), format!("{:x}", node.cluster_id()));
     tracing::info!(name, member_id = member, cluster_id = cluster, data_dir = place, "started member");
     let mut doors: Vec<Task<()>> = Vec::new();
@@ -98,10 +103,10 @@ async fn run(options: Options) -> Result<(), String> {
         doors.push(OsRuntime::spawn("doors", serving));
         tracing::info!(address, "ready to serve client requests");
     }
-    let signal = wait_for_signal().await?;
+    let signal = signals.next().await;
     tracing::info!(signal, "received signal; shutting down");
-    if let Either::First(again) = select(wait_for_signal(), node.stop()).await {
-        return Err(format!("received {} again; stopped at once", again?));
+    if let Either::First(again) = select(signals.next(), node.stop()).await {
+        return Err(format!("received {again} again; stopped at once"));
     }
     for door in doors {
         // The doors end by themselves once the node stops.
@@ -125,13 +130,22 @@ async fn listen(addresses: &[String]) -> Result<Vec<<OsNet as Net>::Listener>, S
     Ok(listeners)
 }
 
-async fn wait_for_signal() -> Result<&'static str, String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error| format!("cannot listen for signals: {error}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    Ok(match select(terminate.recv(), interrupt.recv()).await {
-        Either::First(_) => "terminated",
-        Either::Second(_) => "interrupt",
-    })
+/// The signals that ask for a graceful stop. Those that come while nobody waits are kept.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn hear() -> Result<Signals, String> {
+        let hear = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+        Ok(Signals { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        match select(self.terminate.recv(), self.interrupt.recv()).await {
+            Either::First(_) => "terminated",
+            Either::Second(_) => "interrupt",
+        }
+    }
 }
