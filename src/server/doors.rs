@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use etched_proto::etcdserverpb::auth_server::AuthServer;
 use etched_proto::etcdserverpb::cluster_server::ClusterServer;
-use etched_proto::etcdserverpb::lease_server::LeaseServer;
 use etched_proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use etched_proto::health::health_server::HealthServer;
 use etched_proto::v3electionpb::election_server::ElectionServer;
@@ -23,7 +22,7 @@ use super::cluster::Cluster;
 use super::election::Election;
 use super::health::Health;
 use super::kv;
-use super::lease::Lease;
+use super::lease;
 use super::lock::Lock;
 use super::maintenance::Maintenance;
 use super::plain_http;
@@ -36,7 +35,6 @@ use crate::runtime::Runtime;
 pub(super) struct Doors<R: Runtime>(Arc<Services<R>>);
 
 struct Services<R: Runtime> {
-    lease: LeaseServer<Lease<R>>,
     auth: AuthServer<Auth<R>>,
     cluster: ClusterServer<Cluster<R>>,
     maintenance: MaintenanceServer<Maintenance<R>>,
@@ -58,7 +56,6 @@ impl<R: Runtime> Doors<R> {
         let max = max_message_bytes(node);
         let of = || node.clone();
         Doors(Arc::new(Services {
-            lease: LeaseServer::new(Lease(of())).max_decoding_message_size(max),
             auth: AuthServer::new(Auth(of())).max_decoding_message_size(max),
             cluster: ClusterServer::new(Cluster(of())).max_decoding_message_size(max),
             maintenance: MaintenanceServer::new(Maintenance(of())).max_decoding_message_size(max),
@@ -86,6 +83,9 @@ impl<R: Runtime> Doors<R> {
             }
             match service(request.uri().path()) {
                 "etcdserverpb.Watch" => Ok(watch::call(&node, request).unwrap_or_else(Status::into_http)),
+                "etcdserverpb.Lease" => {
+                    Ok(lease::call(&node, request).await.unwrap_or_else(Status::into_http))
+                }
                 _ => self.call_generated(request).await,
             }
         }))
@@ -96,7 +96,6 @@ impl<R: Runtime> Doors<R> {
         let path = request.uri().path().to_string();
         let services = &self.0;
         let response = match service(&path) {
-            "etcdserverpb.Lease" => services.lease.clone().call(request).await?,
             "etcdserverpb.Auth" => services.auth.clone().call(request).await?,
             "etcdserverpb.Cluster" => services.cluster.clone().call(request).await?,
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await?,

@@ -56,11 +56,11 @@ pub(super) enum Segment {
 }
 
 /// Numbers above 0 take a tag and a varint; 0 is left out.
-fn number_bytes(number: i64) -> usize {
+pub(super) fn number_bytes(number: i64) -> usize {
     if number == 0 { 0 } else { 1 + encoded_len_varint(number as u64) }
 }
 
-fn put_number(field: u32, number: i64, into: &mut Vec<u8>) {
+pub(super) fn put_number(field: u32, number: i64, into: &mut Vec<u8>) {
     if number != 0 {
         encode_key(field, WireType::Varint, into);
         encode_varint(number as u64, into);
@@ -140,7 +140,7 @@ fn header_bytes(header: &Header) -> usize {
     field_bytes(translate::response_header(header).encoded_len())
 }
 
-fn put_header(header: &Header, into: &mut Vec<u8>) {
+pub(super) fn put_header(header: &Header, into: &mut Vec<u8>) {
     let header = translate::response_header(header);
     put_length(1, header.encoded_len(), into);
     header.encode_raw(into);

@@ -5,7 +5,6 @@ use std::future::{Future, ready};
 use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
@@ -16,10 +15,10 @@ use super::pieces::answer_in_pieces;
 use super::range;
 use super::status::{max_message_bytes, status, unknown_method};
 use super::translate::{self, response_header};
-use super::unary::{answer, read};
+use super::unary::{Inbound, answer};
 use crate::node::Node;
 use crate::node::api::RequestContext;
-use crate::runtime::{Instant, Runtime, timeout};
+use crate::runtime::Runtime;
 use crate::types::{Error, RequestOp};
 
 /// What a request asks for, as its path says.
@@ -119,26 +118,6 @@ pub(super) fn call<R: Runtime>(
             }
         }
     })
-}
-
-/// A request's message that is still to be read.
-struct Inbound {
-    body: Incoming,
-    deadline: Option<Instant>,
-    max_bytes: usize,
-}
-
-impl Inbound {
-    /// Reads it while the client's deadline lasts.
-    async fn read<R: Runtime, M: Message + Default>(self) -> Result<M, Status> {
-        let reading = read(self.body, self.max_bytes);
-        match self.deadline {
-            None => reading.await,
-            Some(deadline) => timeout::<R, _>(deadline - R::now(), reading)
-                .await
-                .unwrap_or_else(|| Err(status(Error::DeadlineExceeded))),
-        }
-    }
 }
 
 /// What is remembered for a retry has no records.

@@ -13,6 +13,8 @@ mod encode;
 mod frames;
 mod health;
 mod hyper_io;
+mod incoming;
+mod keep_alives;
 mod kv;
 mod lease;
 mod lock;

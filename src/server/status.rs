@@ -34,12 +34,7 @@ pub(super) fn max_message_bytes<R: Runtime>(node: &Node<R>) -> usize {
     node.config().max_request_bytes + GRPC_OVERHEAD_BYTES
 }
 
-/// tonic's refusal of a message above the limit in grpc-go's words and code (M7), which clients match
-/// on; any other status as it is.
-pub(super) fn in_grpc_words(status: Status, max_bytes: usize) -> Status {
-    too_large(&status, max_bytes).unwrap_or(status)
-}
-
+/// tonic's refusal of a message above the limit in grpc-go's words and code (M7), which clients match on.
 fn too_large(status: &Status, max_bytes: usize) -> Option<Status> {
     const TOO_LARGE: &str = "Error, decoded message length too large: found ";
     let found = status.message().strip_prefix(TOO_LARGE)?;

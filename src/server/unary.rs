@@ -14,8 +14,12 @@ use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::status::status;
+use crate::runtime::{Instant, Runtime, timeout};
+use crate::types::Error;
+
 /// Before each message: a byte that says whether it is compressed, and its length.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 /// The largest message that is sent (M8).
 pub(super) const MAX_SENT_BYTES: usize = i32::MAX as usize;
 
@@ -23,17 +27,51 @@ pub(super) const MAX_SENT_BYTES: usize = i32::MAX as usize;
 ///
 /// Errors: ResourceExhausted above `max_bytes` (M7), before the message itself is read;
 /// Unimplemented for a compressed one; Internal for anything that is not one whole message.
-pub(super) async fn read<M: Message + Default>(mut body: Incoming, max_bytes: usize) -> Result<M, Status> {
+async fn read<M: Message + Default>(mut body: Incoming, max_bytes: usize) -> Result<M, Status> {
     let bytes = read_bytes(&mut body, max_bytes).await?;
     // To the end of the stream: a client that is answered before it has ended is reset.
     if next_data(&mut body).await?.is_some() {
         return Err(Status::internal("the request holds more than one message"));
     }
-    M::decode(bytes).map_err(|error| Status::internal(format!("grpc: error unmarshalling request: {error}")))
+    M::decode(bytes).map_err(unreadable)
+}
+
+/// The refusal of a message that is none of its kind.
+pub(super) fn unreadable(error: prost::DecodeError) -> Status {
+    Status::internal(format!("grpc: error unmarshalling request: {error}"))
+}
+
+/// The refusal of a message that ends too early.
+pub(super) fn cut() -> Status {
+    Status::internal("the request ended before its message was whole")
+}
+
+/// What a request comes to that its client broke off.
+pub(super) fn broken_off() -> Status {
+    Status::cancelled("the client broke off the request")
+}
+
+/// A request's message that is still to be read.
+pub(super) struct Inbound {
+    pub body: Incoming,
+    pub deadline: Option<Instant>,
+    pub max_bytes: usize,
+}
+
+impl Inbound {
+    /// Reads it while the client's deadline lasts.
+    pub async fn read<R: Runtime, M: Message + Default>(self) -> Result<M, Status> {
+        let reading = read(self.body, self.max_bytes);
+        match self.deadline {
+            None => reading.await,
+            Some(deadline) => timeout::<R, _>(deadline - R::now(), reading)
+                .await
+                .unwrap_or_else(|| Err(status(Error::DeadlineExceeded))),
+        }
+    }
 }
 
 async fn read_bytes(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Status> {
-    let cut = || Status::internal("the request ended before its message was whole");
     let mut first = next_data(body).await?.ok_or_else(cut)?;
     if let Some(length) = message_length(&first, max_bytes)?
         && first.len() == PREFIX_BYTES + length
@@ -58,8 +96,8 @@ async fn read_bytes(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Stat
     }
 }
 
-/// The length of the message that `bytes` begin with, if that much of it is there.
-fn message_length(mut bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, Status> {
+/// The length of the message that `bytes` begin with, if its prefix is there. Errors: as those of [`read`].
+pub(super) fn message_length(mut bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, Status> {
     if bytes.len() < PREFIX_BYTES {
         return Ok(None);
     }
@@ -79,7 +117,7 @@ fn message_length(mut bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, S
 /// The next bytes of the body, never none; `None` at its end.
 async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Status> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Status::cancelled("the client broke off the request"))?;
+        let frame = frame.map_err(|_| broken_off())?;
         match frame.into_data() {
             Ok(data) if !data.is_empty() => return Ok(Some(data)),
             // Empty frames end streams; trailers of a request mean nothing.

@@ -4,6 +4,7 @@
 //! a client that sends without reading makes nothing grow here, and a lagging one lags in the hub.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,15 +16,14 @@ use futures_util::stream::unfold;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Frame;
 use hyper::body::Incoming;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::BufferSettings;
 use tonic::metadata::MetadataMap;
-use tonic::{Status, Streaming};
-use tonic_prost::ProstDecoder;
 
 use super::alarm::Alarm;
 use super::context::{anonymous, requires_leader, token};
-use super::status::{in_grpc_words, max_message_bytes, status, unknown_method};
+use super::incoming;
+use super::status::{max_message_bytes, status, unknown_method};
 use super::translate;
 use super::watch_messages::Messages;
 use crate::node::api::{Header, RequestContext, WatchOutput};
@@ -34,9 +34,6 @@ use crate::types::Error;
 /// What is made ready for a stream at a time: as much as one HTTP/2 frame holds by default.
 const FRAME_BYTES: usize = 16 * 1024;
 
-/// Room for requests that every stream keeps; a longer one makes its own.
-const REQUEST_BYTES: usize = 512;
-
 /// Serves one request of the service.
 pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
@@ -46,13 +43,12 @@ pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Re
     let metadata = MetadataMap::from_headers(parts.headers);
     let context = anonymous(node, &metadata)?;
     let deadline = context.deadline;
-    let decoder = ProstDecoder::<pb::WatchRequest>::new(BufferSettings::new(REQUEST_BYTES, FRAME_BYTES));
     let stream = WatchStream {
         session: node.watch_session(),
         node: node.clone(),
         context,
         token: token(&metadata),
-        requests: Streaming::new_request(decoder, body, None, Some(max_message_bytes(node))),
+        requests: incoming::Messages::new(body, max_message_bytes(node)),
         answer_first: false,
         alarm: Alarm::new(node, deadline, requires_leader(&metadata)),
         ended: false,
@@ -125,7 +121,7 @@ struct WatchStream<R: Runtime> {
     /// Looked at anew for every watcher.
     token: Option<String>,
     session: WatchSession<R>,
-    requests: Streaming<pb::WatchRequest>,
+    requests: incoming::Messages<pb::WatchRequest>,
     /// A request was just carried out: what it gives goes out before the next one is read. The other
     /// way round a request comes first, so neither direction starves the other.
     answer_first: bool,
@@ -155,7 +151,7 @@ impl<R: Runtime> WatchStream<R> {
                     return Some(Ok((outputs, self.node.header(0))));
                 }
                 Step::Request(Ok(None)) => None,
-                Step::Request(Err(error)) => Some(in_grpc_words(error, max_message_bytes(&self.node))),
+                Step::Request(Err(error)) => Some(error),
                 Step::Outputs(None) => Some(status(Error::WatchCanceled)),
                 Step::Alarm(error) => Some(status(error)),
             };
@@ -167,7 +163,7 @@ impl<R: Runtime> WatchStream<R> {
 
     async fn step(&mut self) -> Step {
         let outputs = self.session.next(FRAME_BYTES);
-        let request = self.requests.message();
+        let request = poll_fn(|cx| self.requests.poll_next(cx));
         let work = async {
             if self.answer_first {
                 match select(outputs, request).await {

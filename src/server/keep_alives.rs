@@ -1,0 +1,187 @@
+//! Lease.LeaseKeepAlive. The messages of a stream are served side by side and answered in order, so that
+//! a client with many leases waits for one round, not for as many.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use etched_proto::etcdserverpb as pb;
+use http::{HeaderMap, Response};
+use http_body::Frame;
+use hyper::body::Incoming;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+
+use super::alarm::Alarm;
+use super::context::{anonymous, requires_leader, token};
+use super::encode::{number_bytes, put_header, put_number};
+use super::incoming::Messages;
+use super::status::{max_message_bytes, status};
+use super::unary::{PREFIX_BYTES, prefix, respond};
+use crate::node::api::Header;
+use crate::node::{KeepAliveSession, KeptAlive, Node};
+use crate::runtime::Runtime;
+use crate::types::limits::MAX_STREAM_KEEP_ALIVES;
+
+/// Answers that are ready go into one frame up to this size: what an HTTP/2 frame holds by default.
+const FRAME_BYTES: usize = 16 * 1024;
+
+/// Serves one stream.
+pub(super) fn call<R: Runtime>(
+    node: &Node<R>,
+    metadata: &MetadataMap,
+    body: Incoming,
+) -> Result<Response<Body>, Status> {
+    let context = anonymous(node, metadata)?;
+    Ok(respond(KeepAlives {
+        session: node.keep_alive_session(context, token(metadata).map(Arc::from)),
+        answers: Answers::default(),
+        requests: Messages::new(body, max_message_bytes(node)),
+        alarm: Alarm::new(node, context.deadline, requires_leader(metadata)),
+        node: node.clone(),
+        is_read: false,
+        end: None,
+        is_ended: false,
+    }))
+}
+
+/// The answers of one stream. It is polled for every message that comes, for every answer, and by h2 once
+/// more for each, so it asks for nothing twice.
+struct KeepAlives<R: Runtime> {
+    node: Node<R>,
+    /// Bounded: a client that sends more is held back.
+    session: KeepAliveSession<R>,
+    answers: Answers,
+    requests: Messages<pb::LeaseKeepAliveRequest>,
+    alarm: Alarm<R>,
+    /// The client sends no more.
+    is_read: bool,
+    /// How the stream ends, once that is known.
+    end: Option<Status>,
+    is_ended: bool,
+}
+
+impl<R: Runtime> http_body::Body for KeepAlives<R> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        let mut is_read_out = false;
+        loop {
+            if let Some(answers) = self.take_answers(cx) {
+                return Poll::Ready(Some(Ok(Frame::data(answers))));
+            }
+            if let Some(end) = self.end.take() {
+                self.is_ended = true;
+                let mut trailers = HeaderMap::new();
+                // Our own texts are valid trailers; without one the client sees a broken stream.
+                let _ = end.add_header(&mut trailers);
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            if !is_read_out && self.read(cx) {
+                is_read_out = true;
+                continue;
+            }
+            let Poll::Ready(error) = self.poll_alarm(cx) else { return Poll::Pending };
+            self.end = Some(error);
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended
+    }
+}
+
+impl<R: Runtime> KeepAlives<R> {
+    /// The answers that are there, or what ends the stream in their place.
+    fn take_answers(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        let mut bytes = Vec::new();
+        while self.end.is_none() && !self.session.is_empty() && bytes.len() < FRAME_BYTES {
+            match self.session.poll_answer(cx) {
+                Poll::Ready(Ok(kept)) => self.answers.write(kept, &mut bytes),
+                Poll::Ready(Err(error)) => self.end = Some(status(error)),
+                Poll::Pending => break,
+            }
+        }
+        (!bytes.is_empty()).then(|| bytes.into())
+    }
+
+    /// Reads what the client sent. False if that changed nothing.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut is_asked = false;
+        while !self.is_read && self.end.is_none() && self.session.len() < MAX_STREAM_KEEP_ALIVES {
+            match self.requests.poll_next(cx) {
+                Poll::Ready(Ok(Some(request))) => {
+                    self.session.ask(request.id);
+                    is_asked = true;
+                }
+                Poll::Ready(Ok(None)) => self.is_read = true,
+                Poll::Ready(Err(error)) => self.end = Some(error),
+                Poll::Pending => break,
+            }
+        }
+        if self.is_read && self.session.is_empty() {
+            self.end = Some(Status::ok(""));
+        }
+        is_asked || self.end.is_some()
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        self.alarm.poll_rings(&self.node, cx).map(status)
+    }
+}
+
+/// The answers as messages. Most of one is a header that the last one had too.
+#[derive(Default)]
+struct Answers {
+    header: Option<Header>,
+    /// `header` as a field.
+    field: Vec<u8>,
+}
+
+impl Answers {
+    fn write(&mut self, KeptAlive { id, ttl, header }: KeptAlive, into: &mut Vec<u8>) {
+        if self.header != Some(header) {
+            self.header = Some(header);
+            self.field.clear();
+            put_header(&header, &mut self.field);
+        }
+        let length = self.field.len() + number_bytes(id) + number_bytes(ttl);
+        into.reserve(PREFIX_BYTES + length);
+        into.extend_from_slice(&prefix(length));
+        into.extend_from_slice(&self.field);
+        put_number(2, id, into);
+        put_number(3, ttl, into);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::server::translate::response_header;
+
+    #[test]
+    fn answers_are_what_prost_makes_of_them() {
+        let header = |revision| Header { cluster_id: 1 << 60, member_id: 3, revision, raft_term: 300 };
+        let mut answers = Answers::default();
+        for (id, ttl, revision) in [(7, 60, 1), (7, 0, 1), (i64::MIN, 1 << 40, 2), (1, 0, 0), (2, 9, 1)] {
+            let kept = KeptAlive { id, ttl, header: header(revision) };
+            let mut bytes = vec![1, 2, 3];
+            answers.write(kept, &mut bytes);
+            let header = Some(response_header(&header(revision)));
+            let message = pb::LeaseKeepAliveResponse { header, id, ttl }.encode_to_vec();
+            assert_eq!(bytes, [&[1, 2, 3], &prefix(message.len())[..], &message].concat());
+        }
+    }
+}
