@@ -29,7 +29,7 @@ impl<M: Message + Default, B: Body<Data = Bytes> + Unpin> Messages<M, B> {
 
     /// The next message; `None` at the end of the stream. Not to be called again after an error.
     ///
-    /// Errors: those of a message that [`super::unary::read`] refuses.
+    /// Errors: as those of [`super::unary::Inbound::read`], but for the deadline, which is the caller's.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<M>, Status>> {
         loop {
             if let Some(message) = self.take()? {

@@ -59,7 +59,7 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// Reads it while the client's deadline lasts.
+    /// Reads it while the client's deadline lasts. Errors: DeadlineExceeded; as those of [`read`].
     pub async fn read<R: Runtime, M: Message + Default>(self) -> Result<M, Status> {
         let reading = read(self.body, self.max_bytes);
         match self.deadline {
@@ -96,7 +96,7 @@ async fn read_bytes(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Stat
     }
 }
 
-/// The length of the message that `bytes` begin with, if its prefix is there. Errors: as those of [`read`].
+/// The length of the message that `bytes` begin with, if its prefix is there. Errors: as those of [`Inbound::read`].
 pub(super) fn message_length(mut bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, Status> {
     if bytes.len() < PREFIX_BYTES {
         return Ok(None);
@@ -127,7 +127,7 @@ async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Status> {
     Ok(None)
 }
 
-/// The answer that holds `message`, a small one.
+/// The answer that holds `message`, in one piece.
 pub(super) fn answer(message: &impl Message) -> Response<Body> {
     let length = message.encoded_len();
     let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
@@ -170,7 +170,7 @@ pub(super) fn good_trailers() -> HeaderMap {
     trailers
 }
 
-/// The body of a small answer.
+/// The body of an answer in one piece.
 struct Whole {
     bytes: Option<Bytes>,
     is_ended: bool,

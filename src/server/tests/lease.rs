@@ -77,6 +77,11 @@ fn l5_a_reply_for_each_message_in_order() {
             assert_eq!((answer.id, answer.ttl), (id, ttl));
             assert_eq!(answer.header.expect("a header").revision, 1);
         }
+        // One at a time: nothing but its own answer wakes the stream.
+        for id in 1..=3 {
+            requests.send(pb::LeaseKeepAliveRequest { id }).await.expect("the stream is open");
+            assert_eq!(answers.message().await.expect("no error").expect("no end").id, id);
+        }
         drop(requests);
         assert_eq!(answers.message().await.expect("no error"), None);
         member.stop().await;
