@@ -4,11 +4,11 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use etched_proto::etcdserverpb as pb;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::Frame;
 use hyper::body::Incoming;
 use tonic::Status;
@@ -20,14 +20,11 @@ use super::context::{anonymous, requires_leader, token};
 use super::encode::{number_bytes, put_header, put_number};
 use super::incoming::Messages;
 use super::status::{max_message_bytes, status};
-use super::unary::{PREFIX_BYTES, prefix, respond};
+use super::unary::{FRAME_BYTES, PREFIX_BYTES, end_frame, prefix, respond};
 use crate::node::api::Header;
 use crate::node::{KeepAliveSession, KeptAlive, Node};
 use crate::runtime::Runtime;
 use crate::types::limits::MAX_STREAM_KEEP_ALIVES;
-
-/// Answers that are ready go into one frame up to this size: what an HTTP/2 frame holds by default.
-const FRAME_BYTES: usize = 16 * 1024;
 
 /// Serves one stream.
 pub(super) fn call<R: Runtime>(
@@ -69,30 +66,28 @@ impl<R: Runtime> http_body::Body for KeepAlives<R> {
     type Error = Infallible;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.is_ended {
+        let this = self.get_mut();
+        if this.is_ended {
             return Poll::Ready(None);
         }
         let mut is_read_out = false;
         loop {
-            if let Some(answers) = self.take_answers(cx) {
+            if let Some(answers) = this.take_answers(cx) {
                 return Poll::Ready(Some(Ok(Frame::data(answers))));
             }
-            if let Some(end) = self.end.take() {
-                self.is_ended = true;
-                let mut trailers = HeaderMap::new();
-                // Our own texts are valid trailers; without one the client sees a broken stream.
-                let _ = end.add_header(&mut trailers);
-                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            if let Some(end) = this.end.take() {
+                this.is_ended = true;
+                return Poll::Ready(Some(Ok(end_frame(&end))));
             }
-            if !is_read_out && self.read(cx) {
+            // Who was just asked has to be heard before this waits.
+            if !is_read_out && this.read(cx) {
                 is_read_out = true;
                 continue;
             }
-            let Poll::Ready(error) = self.poll_alarm(cx) else { return Poll::Pending };
-            self.end = Some(error);
+            this.end = Some(status(ready!(this.alarm.poll_rings(&this.node, cx))));
         }
     }
 
@@ -102,7 +97,7 @@ impl<R: Runtime> http_body::Body for KeepAlives<R> {
 }
 
 impl<R: Runtime> KeepAlives<R> {
-    /// The answers that are there, or what ends the stream in their place.
+    /// The answers that are there, in one frame, or what ends the stream in their place.
     fn take_answers(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
         let mut bytes = Vec::new();
         while self.end.is_none() && !self.session.is_empty() && bytes.len() < FRAME_BYTES {
@@ -133,10 +128,6 @@ impl<R: Runtime> KeepAlives<R> {
             self.end = Some(Status::ok(""));
         }
         is_asked || self.end.is_some()
-    }
-
-    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        self.alarm.poll_rings(&self.node, cx).map(status)
     }
 }
 

@@ -20,6 +20,8 @@ use crate::types::Error;
 
 /// Before each message: a byte that says whether it is compressed, and its length.
 pub(super) const PREFIX_BYTES: usize = 5;
+/// What is made ready for a stream at a time: as much as one HTTP/2 frame holds by default.
+pub(super) const FRAME_BYTES: usize = 16 * 1024;
 /// The largest message that is sent (M8).
 pub(super) const MAX_SENT_BYTES: usize = i32::MAX as usize;
 
@@ -96,7 +98,8 @@ async fn read_bytes(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Stat
     }
 }
 
-/// The length of the message that `bytes` begin with, if its prefix is there. Errors: as those of [`Inbound::read`].
+/// The length of the message that `bytes` begin with, if its prefix is there. Errors: as those of
+/// [`read`].
 pub(super) fn message_length(mut bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, Status> {
     if bytes.len() < PREFIX_BYTES {
         return Ok(None);
@@ -161,6 +164,14 @@ where
     let mut response = Response::new(Body::new(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
+}
+
+/// The last frame of a stream that ends with `end`.
+pub(super) fn end_frame(end: &Status) -> Frame<Bytes> {
+    let mut trailers = HeaderMap::new();
+    // Our own texts are valid trailers; without one the client sees a broken stream.
+    let _ = end.add_header(&mut trailers);
+    Frame::trailers(trailers)
 }
 
 /// The trailers of a good answer.

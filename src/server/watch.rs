@@ -13,7 +13,7 @@ use etched_proto::etcdserverpb as pb;
 use etched_proto::etcdserverpb::watch_request::RequestUnion;
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{Request, Response};
 use http_body::Frame;
 use hyper::body::Incoming;
 use tonic::Status;
@@ -25,14 +25,12 @@ use super::context::{anonymous, requires_leader, token};
 use super::incoming;
 use super::status::{max_message_bytes, status, unknown_method};
 use super::translate;
+use super::unary::{FRAME_BYTES, end_frame, respond};
 use super::watch_messages::Messages;
 use crate::node::api::{Header, RequestContext, WatchOutput};
 use crate::node::{Node, WatchSession};
 use crate::runtime::{Either, Runtime, select};
 use crate::types::Error;
-
-/// What is made ready for a stream at a time: as much as one HTTP/2 frame holds by default.
-const FRAME_BYTES: usize = 16 * 1024;
 
 /// Serves one request of the service.
 pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Result<Response<Body>, Status> {
@@ -57,14 +55,12 @@ pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Re
         let batch = stream.next().await?;
         Some((batch, stream))
     });
-    let mut response = Response::new(Body::new(WatchBody {
+    Ok(respond(WatchBody {
         batches: Box::pin(batches),
         messages: Messages::new(if buggify!("small fragments") { 100 } else { max_message_bytes(node) }),
         end: None,
         is_ended: false,
-    }));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    Ok(response)
+    }))
 }
 
 /// What a stream gets at a time, with the header of its responses.
@@ -103,10 +99,7 @@ impl http_body::Body for WatchBody {
             return if self.is_ended { Poll::Ready(None) } else { Poll::Pending };
         };
         self.is_ended = true;
-        let mut trailers = HeaderMap::new();
-        // Our own texts are valid trailers; without one the client sees a broken stream.
-        let _ = end.add_header(&mut trailers);
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        Poll::Ready(Some(Ok(end_frame(&end))))
     }
 
     fn is_end_stream(&self) -> bool {
