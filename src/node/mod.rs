@@ -31,7 +31,7 @@ pub use listing::{Listing, Scan};
 pub use turn::{Leading, Observed, Turn};
 pub use watch::WatchSession;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use api::Header;
 use auth::{Hashing, Tokens};
@@ -40,8 +40,8 @@ use rand_chacha::ChaCha8Rng;
 use visible::Visible;
 
 use crate::raft::Engine;
-use crate::runtime::Runtime;
 use crate::runtime::channel::{Notify, watch as follow};
+use crate::runtime::{Runtime, lock};
 use crate::types::Member;
 
 /// A running member. Clones are handles of the same member.
@@ -79,11 +79,11 @@ struct Inner<R: Runtime> {
 
 impl<R: Runtime> Inner<R> {
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tokens)
     }
 
     fn secrets(&self) -> MutexGuard<'_, ChaCha8Rng> {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.secrets)
     }
 }
 

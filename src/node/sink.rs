@@ -1,13 +1,13 @@
 //! What the engine calls after each applied batch.
 
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::auth::Tokens;
 use super::visible::Visible;
 use crate::raft::{AppliedEntry, ApplySink};
 use crate::runtime::channel::Notify;
-use crate::runtime::{Observation, Runtime};
+use crate::runtime::{Observation, Runtime, lock};
 use crate::state::View;
 use crate::types::Response;
 
@@ -28,7 +28,7 @@ impl<R: Runtime> Sink<R> {
     /// Every member knows every token: a client may show it to any of them.
     fn add_token(&self, entry: &AppliedEntry) {
         if let Ok(Response::Authenticated { user, auth_revision, letters }) = &entry.applied.response {
-            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tokens = lock(&self.tokens);
             tokens.add(letters.clone(), *user, *auth_revision, entry.position, R::now());
         }
     }

@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::runtime::channel::oneshot;
-use crate::runtime::{BlockFile, Disk, File, OpenMode};
+use crate::runtime::{BlockFile, Disk, File, OpenMode, lock};
 
 #[expect(clippy::disallowed_types, reason = "this is the disk")]
 type RawFile = std::fs::File;
@@ -124,7 +124,7 @@ impl Opened {
     /// allocated block changes the file's extents, which every sync would have to write as well.
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let end = offset + data.len() as u64;
-        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unwritten = lock(&self.unwritten);
         if unwritten.contains(&end) {
             let upto = unwritten.end.min(end + ZEROS_BYTES as u64);
             unwritten.start = upto;
@@ -147,7 +147,7 @@ impl Opened {
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.resized.store(true, Ordering::Release);
         let now = self.file.metadata()?.len();
-        *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = 0..0;
+        *lock(&self.unwritten) = 0..0;
         if length > now {
             let (offset, grow) = (i64::try_from(now), i64::try_from(length - now));
             if let (Ok(offset), Ok(grow)) = (offset, grow) {
@@ -155,7 +155,7 @@ impl Opened {
                 let result = unsafe { libc::posix_fallocate(self.file.as_raw_fd(), offset, grow) };
                 match result {
                     0 => {
-                        *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = now..length;
+                        *lock(&self.unwritten) = now..length;
                         return Ok(());
                     }
                     libc::EOPNOTSUPP | libc::EINVAL => {}
@@ -318,7 +318,7 @@ impl Disk for OsDisk {
                 if result == 0 { Ok(file) } else { Err(io::Error::last_os_error()) }
             })
             .await?;
-        *self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        *lock(&self.0.lock) = Some(file);
         Ok(())
     }
 

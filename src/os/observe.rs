@@ -2,10 +2,10 @@
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use crate::runtime::{Observation, Runtime};
+use crate::runtime::{Observation, Runtime, lock};
 
 #[expect(clippy::disallowed_types, reason = "the trace is written outside the data directory")]
 type Trace = BufWriter<std::fs::File>;
@@ -17,7 +17,7 @@ static TRACE: Mutex<Option<Trace>> = Mutex::new(None);
 pub fn set_trace_file(path: &Path) -> std::io::Result<()> {
     #[expect(clippy::disallowed_types, reason = "the trace is written outside the data directory")]
     let file = std::fs::File::create(path)?;
-    *TRACE.lock().unwrap_or_else(PoisonError::into_inner) = Some(BufWriter::new(file));
+    *lock(&TRACE) = Some(BufWriter::new(file));
     ON.store(true, Ordering::Release);
     Ok(())
 }
@@ -31,7 +31,7 @@ pub(super) fn write(observation: &Observation) {
         return;
     }
     let at = super::OsRuntime::now().0;
-    let mut trace = TRACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut trace = lock(&TRACE);
     if let Some(file) = trace.as_mut() {
         // A trace that cannot be written is no reason to stop serving.
         let _ = writeln!(file, "{at} {observation:?}").and_then(|()| file.flush());

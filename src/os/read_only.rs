@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
-use crate::runtime::BlockFile;
+use crate::runtime::{BlockFile, lock};
 
 const PAGE_BYTES: usize = 4096;
 
@@ -40,7 +40,7 @@ impl OverlayFile {
     }
 
     fn lock(&self) -> MutexGuard<'_, Changes> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.changes)
     }
 
     /// One page as it stands.

@@ -1,9 +1,10 @@
 //! How far this member has applied, and who waits for it to get further.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::runtime::channel::oneshot;
+use crate::runtime::lock;
 
 /// The last applied index. Waiters wake in order of what they wait for, then of waiting.
 pub(super) struct Applied(Mutex<Inner>);
@@ -22,7 +23,7 @@ impl Applied {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The last applied index, visible to readers; `None` before the first entry.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::Raft;
@@ -22,7 +22,7 @@ use super::snapshot::SnapshotMeta;
 use super::{background, status};
 use crate::checkpoint::{Changes, Checkpoint, Loaded};
 use crate::runtime::channel::watch as follow;
-use crate::runtime::{Instant, Net, Runtime, Task};
+use crate::runtime::{Instant, Net, Runtime, Task, lock};
 use crate::state::State;
 use crate::types::Member;
 use crate::wal::Wal;
@@ -160,7 +160,7 @@ impl<R: Runtime> Engine<R> {
         }
         // Errors here mean that a task had already ended, which is what we want.
         let _ = self.inner.raft.shutdown().await;
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
         drop(tasks);
         self.inner.peers.close();
         let _ = self.inner.wal.flush().await;

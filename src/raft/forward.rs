@@ -1,7 +1,7 @@
 //! Proposals on their way to another member that leads: all that wait go in one request, and
 //! requests do not wait for each other.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::engine::Inner;
 use super::peer::LinkError;
 use crate::codec::peer::{Purpose, Refusal, Reply, Request};
 use crate::runtime::channel::{Notify, oneshot};
-use crate::runtime::{Either, Runtime, select};
+use crate::runtime::{Either, Runtime, lock, select};
 use crate::types::LogPosition;
 
 /// Bytes of proposals after which a request takes no more.
@@ -38,7 +38,7 @@ pub(super) struct Forwards {
 
 impl Forwards {
     fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     /// Sends `envelope` to `leader` with the next request.

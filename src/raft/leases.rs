@@ -4,7 +4,7 @@
 //! Keep-alives that wait are taken together into one entry, and answered once it is applied: so what
 //! was answered survives the leader. A follower sends what waits there in one message.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use super::propose::ProposeError;
 use super::queue::{Queue, Waiting};
 use crate::codec::peer::{Purpose, Refusal, Reply, Request};
 use crate::runtime::channel::oneshot;
-use crate::runtime::{Instant, Runtime, timeout};
+use crate::runtime::{Instant, Runtime, lock, timeout};
 use crate::types::limits::MAX_TICK_RENEWALS;
 use crate::types::{LeaseId, LogPosition};
 
@@ -204,12 +204,12 @@ impl<R: Runtime> Engine<R> {
 
     /// Shows the running lease clock of this member, or that it has none because it does not lead.
     pub fn show_lease_clock(&self, clock: Option<LeaseClock>) {
-        *self.inner.desk.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+        *lock(&self.inner.desk.clock) = clock;
     }
 
     /// What was shown last.
     pub fn lease_clock(&self) -> Option<LeaseClock> {
-        *self.inner.desk.clock.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.inner.desk.clock)
     }
 
     /// How many keep-alives wait for this member's keeper.
@@ -246,7 +246,7 @@ impl<R: Runtime> Inner<R> {
     pub async fn local_lease_moment(&self) -> Result<LeaseMoment, Refusal> {
         let index = self.local_read_index().await?;
         let term = self.server.borrow_watched().vote.leader_id.term;
-        let clock = *self.desk.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = *lock(&self.desk.clock);
         let clock = clock.filter(|clock| clock.term == term);
         if planted!(TtlWithoutClock) && clock.is_none() {
             return Ok(LeaseMoment { index, clock_ms: 0 });

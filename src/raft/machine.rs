@@ -2,7 +2,7 @@
 //! of the state.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -15,7 +15,7 @@ use crate::checkpoint::{Changes, Checkpoint};
 use crate::codec::envelope;
 use crate::codec::log::fingerprint;
 use crate::runtime::channel::{Notify, watch as follow};
-use crate::runtime::{Observation, Runtime, catch, yield_now};
+use crate::runtime::{Observation, Runtime, catch, lock, yield_now};
 use crate::state::{Applied, State, View};
 use crate::types::{Command, Envelope, Error, LogPosition, RequestId, Response};
 
@@ -121,11 +121,11 @@ impl<R: Runtime> Shared<R> {
     }
 
     fn publishing(&self) -> MutexGuard<'_, ()> {
-        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.publishing)
     }
 
     pub fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.core)
     }
 
     /// One step of background compaction over `records`; says whether more is left.

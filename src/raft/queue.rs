@@ -1,9 +1,10 @@
 //! What waits for the next round: questions and who gets their answers.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::runtime::channel::{Notify, oneshot};
+use crate::runtime::lock;
 
 /// One that waits: what is asked, and where the answer goes.
 pub type Waiting<Q, A> = (Q, oneshot::Sender<A>);
@@ -36,7 +37,7 @@ impl<Q, A> Default for Queue<Q, A> {
 
 impl<Q, A> Queue<Q, A> {
     fn lock(&self) -> MutexGuard<'_, Line<Q, A>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.line)
     }
 
     /// Joins those that wait.

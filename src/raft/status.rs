@@ -1,6 +1,5 @@
 //! What the engine knows of itself, with a leader only while its lease is good.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use openraft::ServerState;
@@ -10,7 +9,7 @@ use openraft::type_config::alias::WatchReceiverOf;
 
 use super::config::TypeConfig;
 use super::engine::{Engine, Inner};
-use crate::runtime::{Role, Runtime};
+use crate::runtime::{Role, Runtime, lock};
 
 pub(super) type Followed<R> = WatchReceiverOf<TypeConfig<R>, RaftServerMetrics<TypeConfig<R>>>;
 pub(super) type FollowedData<R> = WatchReceiverOf<TypeConfig<R>, RaftDataMetrics<TypeConfig<R>>>;
@@ -96,7 +95,7 @@ impl<R: Runtime> Inner<R> {
 
     /// Notes that a leader of the present term was heard.
     pub fn heard_from_leader(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(R::now());
+        *lock(&self.heard) = Some(R::now());
     }
 
     /// Whether this member is a quorum by itself: then nobody else acknowledges its lease.
@@ -116,7 +115,7 @@ impl<R: Runtime> Inner<R> {
             let data = self.data.borrow_watched();
             data.last_quorum_acked.as_ref().map(|at| (**at).ours())
         } else {
-            *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+            *lock(&self.heard)
         };
         heard.filter(|heard| R::now() - *heard < self.election).map(|_| leader)
     }

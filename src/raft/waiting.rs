@@ -6,8 +6,9 @@
 //! paused between the two would take itself for confirmed by a quorum now, and answer a read by what it
 //! knew before the pause. Therefore such an answer is left out: the next one tells the same and more.
 
+use crate::runtime::lock;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The last entries of the appends that were sent and not answered, oldest first.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ impl<T: PartialOrd> Waiting<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// One more was sent, which covers the log up to `last`.

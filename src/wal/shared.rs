@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::codec::log::Place;
 use crate::runtime::channel::Notify;
-use crate::runtime::{Disk, Runtime};
+use crate::runtime::{Disk, Runtime, lock};
 use crate::types::{LogEntry, LogPosition, Payload, Vote};
 
 use super::index::{Index, Slot, Summary, next};
@@ -48,7 +48,7 @@ impl<R: Runtime> Shared<R> {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Log<R>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.log)
     }
 }
 

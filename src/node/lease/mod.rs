@@ -15,7 +15,7 @@ use super::Node;
 use super::api::{Header, RequestContext};
 use crate::lease::Leases;
 use crate::raft::ProposeError;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, lock};
 use crate::state::View;
 use crate::types::limits::{MAX_LEASE_TTL_S, min_lease_ttl_s};
 use crate::types::{Access, Command, Error, LeaseGrantResponse, LeaseId, LeaseTimeToLiveResponse};
@@ -137,7 +137,7 @@ impl<R: Runtime> Node<R> {
     }
 
     fn pick_lease_id(&self) -> LeaseId {
-        let mut rng = self.inner.lease_ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut rng = lock(&self.inner.lease_ids);
         loop {
             let id = (rng.next_u64() >> 1).cast_signed();
             if id != 0 {

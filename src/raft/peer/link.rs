@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -12,7 +12,7 @@ use super::frames::FrameReader;
 use crate::codec::frame::Kind;
 use crate::codec::peer::{self, Hello, Reply, Request, Welcome};
 use crate::runtime::channel::{mpsc, oneshot};
-use crate::runtime::{Either, Instant, Net, Runtime, Task, select, timeout};
+use crate::runtime::{Either, Instant, Net, Runtime, Task, lock, select, timeout};
 
 /// Requests that may wait for the connection.
 const QUEUE: usize = 4096;
@@ -92,10 +92,6 @@ struct Pending {
 }
 
 type Shared = Arc<Mutex<Pending>>;
-
-fn lock(shared: &Shared) -> MutexGuard<'_, Pending> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 struct Dialer<R: Runtime> {
     net: R::Net,

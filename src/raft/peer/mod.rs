@@ -13,10 +13,10 @@ pub(super) use accept::{Handler, SnapshotHandler, serve};
 pub(super) use link::{Link, LinkError, within};
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::codec::peer::{self, Hello, Purpose, Welcome};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, lock};
 use crate::types::limits;
 
 /// Who this member is towards others.
@@ -82,11 +82,11 @@ impl<R: Runtime> Peers<R> {
 
     /// The link to `member` for `purpose`. Errors when no address is known.
     pub fn link(&self, member: u64, purpose: Purpose) -> Result<Arc<Link>, LinkError> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = lock(&self.links);
         if let Some(link) = links.get(&(member, purpose)) {
             return Ok(link.clone());
         }
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = lock(&self.addresses);
         let Some(address) = addresses.get(&member) else {
             return Err(LinkError::Unreachable(format!("no address is known of member {member:x}")));
         };
@@ -98,6 +98,6 @@ impl<R: Runtime> Peers<R> {
 
     /// Ends all links.
     pub fn close(&self) {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.links).clear();
     }
 }

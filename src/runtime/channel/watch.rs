@@ -1,5 +1,6 @@
 //! A single value that many receivers follow; they wake in the order in which they began to wait.
 
+use crate::runtime::lock;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -23,7 +24,7 @@ struct Waiting {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, T> {

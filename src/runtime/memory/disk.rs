@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use crate::runtime::{BlockFile, Disk, File, OpenMode};
+use crate::runtime::{BlockFile, Disk, File, OpenMode, lock};
 
 const SECTOR_BYTES: usize = 512;
 
@@ -71,10 +71,6 @@ impl std::fmt::Debug for MemoryFile {
 
 fn off() -> io::Error {
     io::Error::other("the power is off")
-}
-
-fn lock(medium: &Mutex<Medium>) -> MutexGuard<'_, Medium> {
-    medium.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Medium {
