@@ -84,15 +84,30 @@ pub struct KeyValueFields {
 /// Records up to this many bytes are put together on the stack.
 const SMALL_BYTES: usize = 512;
 
+/// Values from this many bytes on have an allocation of their own, of exactly their size: allocators
+/// round sizes up, and values of 8 or 10 KiB are common, values a few bytes longer are not.
+const APART_BYTES: usize = 4096;
+
 /// What every record has. Most are the first put of their key, without a lease and alone in their
 /// transaction: for them this is all, and the other numbers follow from it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Header {
     mod_revision: i64,
     key_length: u32,
     /// Whether [`Further`] lies before the key.
     has_further: bool,
 }
+
+/// Where the value is. Which of the two follows from its length, so equal records are equal here too.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Place {
+    /// After the key.
+    Together(Header),
+    /// Apart, from [`APART_BYTES`] on. Boxed, so that small records do not pay for it.
+    Apart(Box<(Header, Box<[u8]>)>),
+}
+
+const _: () = assert!(size_of::<Place>() == size_of::<Header>());
 
 /// The numbers that the header has no place for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -152,11 +167,11 @@ impl Further {
     }
 }
 
-/// One record: a put or a tombstone (`version` 0). One thin allocation for numbers, key and value
+/// One record: a put or a tombstone (`version` 0). One thin allocation for numbers, key and small value
 /// together, shared by index, history, readers and watchers (foundations J); a clone copies a
 /// pointer. Equal numbers always lie in memory in the same way, so records compare as bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct KeyValue(ThinArc<Header, u8>);
+pub struct KeyValue(ThinArc<Place, u8>);
 
 impl KeyValue {
     /// A record of its parts. Keys are shorter than 4 GiB by `limits`.
@@ -167,21 +182,28 @@ impl KeyValue {
         let header = Header { mod_revision: fields.mod_revision, key_length, has_further };
         let bytes = further.to_bytes();
         let further = if has_further { &bytes[..] } else { &[] };
+        let (place, value) = match value.len() {
+            ..APART_BYTES => (Place::Together(header), value),
+            _ => (Place::Apart(Box::new((header, value.into()))), &[][..]),
+        };
         // All must lie in one slice to be copied at once.
         let mut small = [0; SMALL_BYTES];
         let length = further.len() + key.len() + value.len();
         let Some(joined) = small.get_mut(..length) else {
-            return KeyValue(ThinArc::from_header_and_slice(header, &[further, key, value].concat()));
+            return KeyValue(ThinArc::from_header_and_slice(place, &[further, key, value].concat()));
         };
         let (first, rest) = joined.split_at_mut(further.len());
         first.copy_from_slice(further);
         rest[..key.len()].copy_from_slice(key);
         rest[key.len()..].copy_from_slice(value);
-        KeyValue(ThinArc::from_header_and_slice(header, joined))
+        KeyValue(ThinArc::from_header_and_slice(place, joined))
     }
 
     fn header(&self) -> &Header {
-        &self.0.header.header
+        match &self.0.header.header {
+            Place::Together(header) => header,
+            Place::Apart(apart) => &apart.0,
+        }
     }
 
     fn further(&self) -> Further {
@@ -191,7 +213,7 @@ impl KeyValue {
         }
     }
 
-    /// Key and value.
+    /// The key, and a value that is not apart.
     fn data(&self) -> &[u8] {
         &self.0.slice[if self.header().has_further { Further::BYTES } else { 0 }..]
     }
@@ -216,7 +238,10 @@ impl KeyValue {
 
     /// The value; empty in a tombstone.
     pub fn value(&self) -> &[u8] {
-        &self.data()[self.header().key_length as usize..]
+        match &self.0.header.header {
+            Place::Together(header) => &self.data()[header.key_length as usize..],
+            Place::Apart(apart) => &apart.1,
+        }
     }
 
     /// All numbers.
@@ -250,7 +275,7 @@ impl KeyValue {
 
     /// Bytes of key and value.
     pub fn data_bytes(&self) -> usize {
-        self.data().len()
+        self.key().len() + self.value().len()
     }
 }
 
@@ -327,7 +352,16 @@ mod tests {
             KeyValueFields::default(),
         ];
         for fields in variants {
-            for (key, value) in [(&b"k"[..], &b"value"[..]), (b"", b""), (&[1; 300], &[2; 300])] {
+            let long = [3; APART_BYTES];
+            let short = &long[1..];
+            for (key, value) in [
+                (&b"k"[..], &b"value"[..]),
+                (b"", b""),
+                (&[1; 300], &[2; 300]),
+                (b"k", short),
+                (b"", &long),
+                (&long, &long),
+            ] {
                 let record = KeyValue::new(fields, key, value);
                 assert_eq!((record.fields(), record.key(), record.value()), (fields, key, value));
                 assert_eq!(record.revision(), Revision { main: fields.mod_revision, sub: fields.sub });
