@@ -50,6 +50,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("redb", &["checkpoint"]),
     ("tonic", &["server"]),
     ("hyper", &["server"]),
+    ("h2", &["server"]),
     ("prost", &["server"]),
     ("etched_proto", &["server"]),
     ("libc", &["os"]),

@@ -10,15 +10,19 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hyper::server::conn::{http1, http2};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::io::AsyncReadExt;
 
 use super::ServerOptions;
+use super::ahead::Ahead;
 use super::doors::Doors;
-use super::hyper_io::{Executor, HyperIo, Timer};
+use super::http2;
+use super::hyper_io::{HyperIo, Timer};
 use super::outbox::Outbox;
-use super::pings::Pings;
+use super::request_body::RequestBody;
 use crate::node::Node;
 use crate::runtime::channel::oneshot;
 use crate::runtime::{Either, Listener, Runtime, Stream, Task, select, timeout};
@@ -32,17 +36,6 @@ const FIRST_BYTES: Duration = Duration::from_secs(300);
 const LINGER: Duration = Duration::from_secs(8);
 /// Pause after a failed accept, for example when descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-/// What one stream may send ahead of its handler: a largest request fits in two windows.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What one connection may send ahead of all its handlers.
-const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-/// What one stream's answer may wait in memory for the socket.
-pub(super) const SEND_BUFFER_BYTES: usize = 256 * 1024;
-
-/// Streams that clients may open and reset before they are served. Above it the connection is ended
-/// as an attack; clients that cancel many requests at once stay below.
-const RESETS: usize = 1024;
-
 /// One served connection. Dropping `go_on` asks it to end gracefully: no new streams, open ones
 /// finish. A channel for each, because each connection polls it at every wake.
 struct Connection {
@@ -114,48 +107,21 @@ async fn connection<R: Runtime, S: Stream>(
         Either::First(Some(first)) => first?,
         Either::First(None) | Either::Second(_) => return Ok(()),
     };
-    let is_http2 = first.starts_with(HTTP2);
-    let service = service_fn(move |request| doors.clone().call(request));
-    if is_http2 {
-        let min_time = Duration::from_millis(options.keep_alive_min_time_ms);
-        let stream = outbox.stream(stream);
-        let io = HyperIo::new(Pings::<R, _>::new(stream, first.len(), min_time), first);
-        let connection = http2_builder::<R>(options).serve_connection(io, service);
-        let mut connection = pin!(connection);
-        if let Either::First(ended) = select(connection.as_mut(), stop).await {
-            return Ok(ended?);
-        }
-        connection.as_mut().graceful_shutdown();
-        Ok(connection.await?)
-    } else {
-        let io = HyperIo::new(stream, first);
-        let connection = http1::Builder::new()
-            .timer(Timer::<R>::new())
-            .header_read_timeout(FIRST_BYTES)
-            .serve_connection(io, service);
-        let mut connection = pin!(connection);
-        if let Either::First(ended) = select(connection.as_mut(), stop).await {
-            return Ok(ended?);
-        }
-        connection.as_mut().graceful_shutdown();
-        Ok(connection.await?)
+    if first.starts_with(HTTP2) {
+        return Ok(http2::serve(outbox.stream(stream), first, doors, options, stop).await?);
     }
-}
-
-/// gRPC needs no date header, and hyper's comes from a clock of its own.
-fn http2_builder<R: Runtime>(options: ServerOptions) -> http2::Builder<Executor<R>> {
-    let mut builder = http2::Builder::new(Executor::<R>::new());
-    builder
+    let service =
+        service_fn(move |request: Request<Incoming>| doors.clone().call(request.map(RequestBody::Http1)));
+    let connection = http1::Builder::new()
         .timer(Timer::<R>::new())
-        .auto_date_header(false)
-        .max_concurrent_streams(options.max_concurrent_streams)
-        .keep_alive_interval(Duration::from_millis(options.keep_alive_interval_ms))
-        .keep_alive_timeout(Duration::from_millis(options.keep_alive_timeout_ms))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
-        .max_pending_accept_reset_streams(RESETS);
-    builder
+        .header_read_timeout(FIRST_BYTES)
+        .serve_connection(HyperIo::new(Ahead::new(stream, first)), service);
+    let mut connection = pin!(connection);
+    if let Either::First(ended) = select(connection.as_mut(), stop).await {
+        return Ok(ended?);
+    }
+    connection.as_mut().graceful_shutdown();
+    Ok(connection.await?)
 }
 
 /// Reads until it is clear which protocol the client speaks.

@@ -56,7 +56,7 @@ impl GrpcChannel {
             .timer(Timer::<R>::new())
             .initial_stream_window_size(window)
             .initial_connection_window_size(4 * 1024 * 1024)
-            .handshake(HyperIo::new(stream, bytes::Bytes::new()))
+            .handshake(HyperIo::new(stream))
             .await
             .map_err(|error| failed(error.to_string()))?;
         let connection = async move {

@@ -12,7 +12,6 @@ use etched_proto::v3lockpb::lock_server::LockServer;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use http::{Request, Response, header};
-use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -26,6 +25,7 @@ use super::lease;
 use super::lock::Lock;
 use super::maintenance::Maintenance;
 use super::plain_http;
+use super::request_body::RequestBody;
 use super::status::{max_message_bytes, response_in_grpc_words};
 use super::watch;
 use crate::node::Node;
@@ -70,7 +70,7 @@ impl<R: Runtime> Doors<R> {
     /// is served in place; the futures of the others, which are larger, have boxes of their own.
     pub fn call(
         self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send {
         let node = self.0.node.clone();
         if is_grpc(&request) && service(request.uri().path()) == "etcdserverpb.KV" {
@@ -92,7 +92,7 @@ impl<R: Runtime> Doors<R> {
     }
 
     /// Serves one request of a service behind tonic's generated code.
-    async fn call_generated(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn call_generated(&self, request: Request<RequestBody>) -> Result<Response<Body>, Infallible> {
         let path = request.uri().path().to_string();
         let services = &self.0;
         let response = match service(&path) {
@@ -108,7 +108,7 @@ impl<R: Runtime> Doors<R> {
     }
 }
 
-fn is_grpc(request: &Request<Incoming>) -> bool {
+fn is_grpc(request: &Request<RequestBody>) -> bool {
     let kind = request.headers().get(header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -83,16 +82,13 @@ impl<R: Runtime> hyper::rt::Timer for Timer<R> {
 /// Bytes read from a stream at a time.
 const READ_BYTES: usize = 16 * 1024;
 
-/// A stream for hyper. What was read to look at the protocol is read again first.
-pub struct HyperIo<S> {
-    stream: S,
-    ahead: Bytes,
-}
+/// A stream for hyper.
+pub struct HyperIo<S>(S);
 
 impl<S> HyperIo<S> {
-    /// A stream of which `ahead` was already read.
-    pub fn new(stream: S, ahead: Bytes) -> Self {
-        HyperIo { stream, ahead }
+    /// `stream` in hyper's words.
+    pub fn new(stream: S) -> Self {
+        HyperIo(stream)
     }
 }
 
@@ -102,18 +98,12 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let length = self.ahead.len().min(cursor.remaining());
-            let bytes = self.ahead.split_to(length);
-            cursor.put_slice(&bytes);
-            return Poll::Ready(Ok(()));
-        }
         // hyper's cursor can only be filled directly with unsafe code. The detour is on the stack:
         // most connections are idle.
         let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
         let length = READ_BYTES.min(cursor.remaining());
         let mut buffer = ReadBuf::uninit(&mut space[..length]);
-        let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        let read = Pin::new(&mut self.0).poll_read(cx, &mut buffer);
         cursor.put_slice(buffer.filled());
         read
     }
@@ -121,19 +111,19 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
 
 impl<S: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.0.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -141,6 +131,6 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+        Pin::new(&mut self.0).poll_write_vectored(cx, buffers)
     }
 }

@@ -6,14 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
-use hyper::body::Incoming;
 use prost::Message;
 use tonic::Status;
 
+use super::request_body::RequestBody;
 use super::unary::{PREFIX_BYTES, broken_off, cut, message_length, unreadable};
 
 /// What a client sends on one stream, each message an `M`.
-pub(super) struct Messages<M, B = Incoming> {
+pub(super) struct Messages<M, B = RequestBody> {
     body: B,
     /// What came and was not read yet.
     bytes: Bytes,

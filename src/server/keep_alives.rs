@@ -10,7 +10,6 @@ use bytes::Bytes;
 use etched_proto::etcdserverpb as pb;
 use http::Response;
 use http_body::Frame;
-use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
@@ -19,6 +18,7 @@ use super::alarm::Alarm;
 use super::context::{anonymous, requires_leader, token};
 use super::encode::{number_bytes, put_header, put_number};
 use super::incoming::Messages;
+use super::request_body::RequestBody;
 use super::status::{max_message_bytes, status};
 use super::unary::{FRAME_BYTES, PREFIX_BYTES, end_frame, prefix, respond};
 use crate::node::api::Header;
@@ -30,7 +30,7 @@ use crate::types::limits::MAX_STREAM_KEEP_ALIVES;
 pub(super) fn call<R: Runtime>(
     node: &Node<R>,
     metadata: &MetadataMap,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, Status> {
     let context = anonymous(node, metadata)?;
     Ok(respond(KeepAlives {

@@ -4,7 +4,6 @@ use std::future::{Future, ready};
 
 use futures_util::future::Either;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
@@ -13,6 +12,7 @@ use super::context::{anonymous, client, identified, token};
 use super::encode;
 use super::pieces::answer_in_pieces;
 use super::range;
+use super::request_body::RequestBody;
 use super::status::{max_message_bytes, status, unknown_method};
 use super::translate::{self, response_header};
 use super::unary::{Inbound, answer};
@@ -43,7 +43,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Result<Asked, Status> {
+    fn of<R: Runtime>(node: &Node<R>, request: Request<RequestBody>) -> Result<Asked, Status> {
         let (parts, body) = request.into_parts();
         let method = match parts.uri.path() {
             "/etcdserverpb.KV/Range" => Method::Range,
@@ -66,7 +66,7 @@ impl Asked {
 /// that was given another name a second time.
 pub(super) fn call<R: Runtime>(
     node: Node<R>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> impl Future<Output = Result<Response<Body>, Status>> + Send {
     let mut asked = match Asked::of(&node, request) {
         Ok(asked) => asked,

@@ -2,13 +2,13 @@
 
 use etched_proto::etcdserverpb as pb;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 
 use super::context::context;
 use super::keep_alives;
+use super::request_body::RequestBody;
 use super::status::{max_message_bytes, status, unknown_method};
 use super::translate::response_header;
 use super::unary::{Inbound, answer};
@@ -19,7 +19,7 @@ use crate::runtime::Runtime;
 /// Serves one request of the service.
 pub(super) async fn call<R: Runtime>(
     node: &Node<R>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
     let metadata = MetadataMap::from_headers(parts.headers);

@@ -2,6 +2,7 @@
 //! `/health` and `/version`, on one port. Translation and limits only, no decisions.
 
 mod accept;
+mod ahead;
 mod alarm;
 mod auth;
 mod client;
@@ -10,8 +11,10 @@ mod context;
 mod doors;
 mod election;
 mod encode;
+mod exchange;
 mod frames;
 mod health;
+mod http2;
 mod hyper_io;
 mod incoming;
 mod keep_alives;
@@ -24,6 +27,8 @@ mod pieces;
 mod pings;
 mod plain_http;
 mod range;
+mod request_body;
+mod silence;
 mod status;
 mod streams;
 #[cfg(test)]

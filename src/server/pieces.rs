@@ -16,8 +16,8 @@ use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::accept::SEND_BUFFER_BYTES;
 use super::encode::{Encoded, KVS, Segment, put_record};
+use super::http2::SEND_BUFFER_BYTES;
 use super::status::status;
 use super::unary::{MAX_SENT_BYTES, good_trailers, prefix, respond, too_large};
 use crate::node::{Node, ReadPermit};

@@ -1,6 +1,6 @@
 //! Clients that ping too often are sent away, as grpc-go's servers do it (M9).
 //!
-//! hyper shows no inbound pings and ends connections without a reason. So this stands between hyper
+//! h2 shows no inbound pings and ends connections without a reason. So this stands between h2
 //! and the socket, follows the heads of the frames both ways, and writes the GOAWAY itself where a
 //! frame ends. It knows nothing else of HTTP/2.
 //!
@@ -17,13 +17,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{Frames, Head, Kind};
+use super::silence::Heard;
 use crate::runtime::{Instant, Runtime};
 
 /// Strikes that are forgiven.
 const MAX_STRIKES: u32 = 2;
 /// The minimum time between pings while no stream is open.
 const IDLE_MIN_TIME: Duration = Duration::from_secs(2 * 3600);
-/// How long a client that is sent away may take to hang up; what it still sends is not read by hyper.
+/// How long a client that is sent away may take to hang up; what it still sends is not read by h2.
 const LINGER: Duration = Duration::from_secs(1);
 /// GOAWAY on stream 0: any stream may have been processed, ENHANCE_YOUR_CALM (11), and why, in the
 /// words that grpc-go's clients look for.
@@ -32,6 +33,7 @@ const GO_AWAY: &[u8] = b"\x00\x00\x16\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x0
 /// A server's end of an HTTP/2 connection.
 pub(super) struct Pings<R: Runtime, S> {
     stream: S,
+    heard: Heard,
     min_time: Duration,
     inbound: Frames,
     outbound: Frames,
@@ -60,12 +62,13 @@ enum End<R: Runtime> {
 }
 
 impl<R: Runtime, S> Pings<R, S> {
-    /// Guards `stream`, of which the first `read` bytes of the preface were already read.
-    pub fn new(stream: S, read: usize, min_time: Duration) -> Self {
+    /// Guards `stream` and tells `heard` when something comes.
+    pub fn new(stream: S, heard: Heard, min_time: Duration) -> Self {
         Pings {
             stream,
+            heard,
             min_time,
-            inbound: Frames::behind_preface(read),
+            inbound: Frames::behind_preface(),
             outbound: Frames::default(),
             policy: Policy::default(),
             end: End::No,
@@ -134,7 +137,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Pings<R, S> {
         loop {
             match &mut self.end {
                 End::No => return Poll::Ready(Ok(())),
-                // A frame is being written: hyper ends it first.
+                // A frame is being written: h2 ends it first.
                 End::Writing(left) if left.len() == GO_AWAY.len() && !self.outbound.is_between() => {
                     return Poll::Pending;
                 }
@@ -170,7 +173,11 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Pings<R, S> {
         ready!(me.poll_end(cx))?;
         let before = buffer.filled().len();
         ready!(Pin::new(&mut me.stream).poll_read(cx, buffer))?;
-        me.received(&buffer.filled()[before..]);
+        let bytes = &buffer.filled()[before..];
+        if !bytes.is_empty() {
+            me.heard.set(R::now());
+        }
+        me.received(bytes);
         Poll::Ready(Ok(()))
     }
 }

@@ -3,15 +3,18 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
+use super::request_body::RequestBody;
 use crate::node::Node;
 use crate::node::api::RequestContext;
 use crate::runtime::Runtime;
 use crate::types::limits::ETCD_VERSION;
 
 /// Answers one request.
-pub(super) async fn answer<R: Runtime>(node: &Node<R>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer<R: Runtime>(
+    node: &Node<R>,
+    request: &Request<RequestBody>,
+) -> Response<Full<Bytes>> {
     let is_get = request.method() == Method::GET;
     match (request.uri().path(), is_get) {
         ("/health" | "/version", false) => {

@@ -9,11 +9,11 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::request_body::RequestBody;
 use super::status::status;
 use crate::runtime::{Instant, Runtime, timeout};
 use crate::types::Error;
@@ -29,7 +29,7 @@ pub(super) const MAX_SENT_BYTES: usize = i32::MAX as usize;
 ///
 /// Errors: ResourceExhausted above `max_bytes` (M7), before the message itself is read;
 /// Unimplemented for a compressed one; Internal for anything that is not one whole message.
-async fn read<M: Message + Default>(mut body: Incoming, max_bytes: usize) -> Result<M, Status> {
+async fn read<M: Message + Default>(mut body: RequestBody, max_bytes: usize) -> Result<M, Status> {
     let bytes = read_bytes(&mut body, max_bytes).await?;
     // To the end of the stream: a client that is answered before it has ended is reset.
     if next_data(&mut body).await?.is_some() {
@@ -55,7 +55,7 @@ pub(super) fn broken_off() -> Status {
 
 /// A request's message that is still to be read.
 pub(super) struct Inbound {
-    pub body: Incoming,
+    pub body: RequestBody,
     pub deadline: Option<Instant>,
     pub max_bytes: usize,
 }
@@ -73,7 +73,7 @@ impl Inbound {
     }
 }
 
-async fn read_bytes(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Status> {
+async fn read_bytes(body: &mut RequestBody, max_bytes: usize) -> Result<Bytes, Status> {
     let mut first = next_data(body).await?.ok_or_else(cut)?;
     if let Some(length) = message_length(&first, max_bytes)?
         && first.len() == PREFIX_BYTES + length
@@ -118,7 +118,7 @@ pub(super) fn message_length(mut bytes: &[u8], max_bytes: usize) -> Result<Optio
 }
 
 /// The next bytes of the body, never none; `None` at its end.
-async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Status> {
+async fn next_data(body: &mut RequestBody) -> Result<Option<Bytes>, Status> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| broken_off())?;
         match frame.into_data() {

@@ -15,7 +15,6 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use http::{Request, Response};
 use http_body::Frame;
-use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
@@ -23,6 +22,7 @@ use tonic::metadata::MetadataMap;
 use super::alarm::Alarm;
 use super::context::{anonymous, requires_leader, token};
 use super::incoming;
+use super::request_body::RequestBody;
 use super::status::{max_message_bytes, status, unknown_method};
 use super::translate;
 use super::unary::{FRAME_BYTES, end_frame, respond};
@@ -33,7 +33,10 @@ use crate::runtime::{Either, Runtime, select};
 use crate::types::Error;
 
 /// Serves one request of the service.
-pub(super) fn call<R: Runtime>(node: &Node<R>, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+pub(super) fn call<R: Runtime>(
+    node: &Node<R>,
+    request: Request<RequestBody>,
+) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
     if parts.uri.path() != "/etcdserverpb.Watch/Watch" {
         return Err(unknown_method(parts.uri.path()));

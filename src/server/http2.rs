@@ -1,0 +1,95 @@
+//! One HTTP/2 connection: each of its requests becomes a task.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection};
+
+use super::ServerOptions;
+use super::ahead::Ahead;
+use super::doors::Doors;
+use super::exchange::Exchange;
+use super::outbox::OutboxStream;
+use super::pings::Pings;
+use super::request_body::RequestBody;
+use super::silence::{Heard, Silence};
+use crate::runtime::channel::oneshot;
+use crate::runtime::{Either, Runtime, Stream, select};
+
+/// What one stream may send ahead of its handler: a largest request fits in two windows.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What one connection may send ahead of all its handlers.
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// What one stream's answer may wait in memory for the socket.
+pub(super) const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// All headers of a request, as counted by RFC 9113, section 6.5.2.
+const HEADERS_BYTES: u32 = 16 * 1024;
+/// Streams that clients may open and reset before they are served. Above it the connection is ended
+/// as an attack; clients that cancel many requests at once stay below.
+const RESETS: usize = 1024;
+
+/// Serves the connection `stream`, of which `first` was read, until it ends. `stop` asks it to end
+/// gracefully: no new streams, open ones finish.
+pub(super) async fn serve<R: Runtime, S: Stream>(
+    stream: OutboxStream<S>,
+    first: Bytes,
+    doors: Doors<R>,
+    options: ServerOptions,
+    mut stop: oneshot::Receiver<()>,
+) -> Result<(), h2::Error> {
+    let min_time = Duration::from_millis(options.keep_alive_min_time_ms);
+    let heard = Heard::new();
+    let io = Pings::new(Ahead::new(stream, first), heard.clone(), min_time);
+    let handshake = builder(options).handshake(io);
+    let mut connection = match select(handshake, &mut stop).await {
+        Either::First(connection) => connection?,
+        Either::Second(_) => return Ok(()),
+    };
+    let silence = connection.ping_pong().map(|pings| Silence::new(pings, heard, options));
+    Serving { connection, doors, silence, stop: Some(stop) }.await
+}
+
+fn builder(options: ServerOptions) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEADERS_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(RESETS);
+    builder
+}
+
+/// A connection once both sides have said hello.
+struct Serving<R: Runtime, S> {
+    connection: Connection<Pings<R, Ahead<OutboxStream<S>>>, Bytes>,
+    doors: Doors<R>,
+    silence: Option<Silence<R>>,
+    /// `None` once it was asked to end.
+    stop: Option<oneshot::Receiver<()>>,
+}
+
+impl<R: Runtime, S: Stream> Future for Serving<R, S> {
+    type Output = Result<(), h2::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.stop.as_mut().is_some_and(|stop| Pin::new(stop).poll(cx).is_ready()) {
+            this.stop = None;
+            this.connection.graceful_shutdown();
+        }
+        if this.silence.as_mut().is_some_and(|silence| silence.poll_gone(cx).is_ready()) {
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(accepted) = ready!(this.connection.poll_accept(cx)) {
+            let (request, reply) = accepted?;
+            let answer = this.doors.clone().call(request.map(RequestBody::Http2));
+            R::spawn_detached("http", Exchange::new(answer, reply));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
