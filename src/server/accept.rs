@@ -29,8 +29,9 @@ use crate::runtime::{Either, Listener, Runtime, Stream, Task, select, timeout};
 
 /// The first bytes of every HTTP/2 connection; no HTTP/1.1 method begins with them.
 const HTTP2: &[u8] = b"PRI";
-/// How long a client may take to send its first bytes, and an HTTP/1.1 client its headers.
-const FIRST_BYTES: Duration = Duration::from_secs(300);
+/// How long a client may take to send its first bytes, and then to say hello or, by HTTP/1.1, its
+/// headers.
+pub(super) const FIRST_BYTES: Duration = Duration::from_secs(300);
 /// How long connections may take to end once the member stops: its hand-over, its drain, and the
 /// last words to watchers.
 const LINGER: Duration = Duration::from_secs(8);

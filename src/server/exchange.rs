@@ -130,3 +130,174 @@ impl Sending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use h2::RecvStream;
+    use h2::client::ResponseFuture;
+    use http::{HeaderMap, Request};
+    use http_body::Frame;
+    use tokio::io::duplex;
+
+    use super::super::tests::block_on;
+    use super::*;
+    use crate::os::OsRuntime;
+    use crate::runtime::Runtime;
+    use crate::runtime::channel::{mpsc, oneshot};
+
+    /// Long enough for everything that can happen by itself.
+    const QUIET: Duration = Duration::from_millis(20);
+
+    type Answer = Result<Response<Body>, Infallible>;
+
+    pin_project! {
+        struct Counted<F> { #[pin] exchange: F, polls: Arc<AtomicUsize> }
+    }
+
+    impl<F: Future> Future for Counted<F> {
+        type Output = F::Output;
+
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+            self.polls.fetch_add(1, Ordering::Relaxed);
+            self.project().exchange.poll(cx)
+        }
+    }
+
+    /// Asks a server that answers with `answer`, of which it may send `window` bytes ahead. With how often
+    /// the exchange was polled.
+    async fn ask(
+        answer: impl Future<Output = Answer> + Send + 'static,
+        window: u32,
+    ) -> (ResponseFuture, Arc<AtomicUsize>) {
+        let (near, far) = duplex(1 << 16);
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&polls);
+        OsRuntime::spawn_detached("server", async move {
+            let mut connection = h2::server::handshake(near).await.expect("a client");
+            let (_, reply) = connection.accept().await.expect("a request").expect("whole");
+            let exchange = Exchange::new(answer, reply);
+            OsRuntime::spawn_detached("exchange", Counted { exchange, polls: counted });
+            while connection.accept().await.is_some() {}
+        });
+        let builder = h2::client::Builder::new().initial_window_size(window).clone();
+        let (mut requests, connection) = builder.handshake::<_, Bytes>(far).await.expect("a server");
+        OsRuntime::spawn_detached("client", async move { connection.await.expect("a whole connection") });
+        let (response, _) = requests.send_request(Request::new(()), true).expect("sent");
+        (response, polls)
+    }
+
+    /// What comes out of `source`, then trailers.
+    struct Messages {
+        source: mpsc::Receiver<Bytes>,
+        taken: Arc<AtomicUsize>,
+        is_over: bool,
+    }
+
+    impl http_body::Body for Messages {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let message = ready!(self.source.poll_recv(cx));
+            self.taken.fetch_add(1, Ordering::Relaxed);
+            let is_over = std::mem::replace(&mut self.is_over, message.is_none());
+            Poll::Ready(match message {
+                Some(message) => Some(Ok(Frame::data(message))),
+                None => (!is_over).then(|| Ok(Frame::trailers(HeaderMap::new()))),
+            })
+        }
+    }
+
+    /// Puts messages into an answer, and how many it took.
+    fn messages() -> (mpsc::Sender<Bytes>, Arc<AtomicUsize>, Answer) {
+        let (sender, source) = mpsc::channel(100);
+        let taken = Arc::new(AtomicUsize::new(0));
+        let body = Messages { source, taken: Arc::clone(&taken), is_over: false };
+        (sender, taken, Ok(Response::new(Body::new(body))))
+    }
+
+    async fn next(body: &mut RecvStream) -> Option<Bytes> {
+        let data = body.data().await?.expect("data");
+        body.flow_control().release_capacity(data.len()).expect("released");
+        Some(data)
+    }
+
+    #[test]
+    fn a_message_wakes_its_stream_once() {
+        block_on(async {
+            let (sender, _, answer) = messages();
+            let (response, polls) = ask(async { answer }, 1 << 16).await;
+            let mut body = response.await.expect("an answer").into_body();
+            for _ in 0..5 {
+                OsRuntime::sleep(QUIET).await;
+                let before = polls.load(Ordering::Relaxed);
+                sender.send(Bytes::from_static(b"word")).await.expect("taken");
+                assert_eq!(next(&mut body).await.as_deref(), Some(&b"word"[..]));
+                OsRuntime::sleep(QUIET).await;
+                assert_eq!(polls.load(Ordering::Relaxed), before + 1);
+            }
+        });
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_holds_the_answer_up() {
+        block_on(async {
+            let (sender, taken, answer) = messages();
+            let (response, _) = ask(async { answer }, 10).await;
+            let mut body = response.await.expect("an answer").into_body();
+            let all: Vec<Bytes> = (0..50u8).map(|n| Bytes::from(vec![n; 4])).collect();
+            for message in &all {
+                sender.send(message.clone()).await.expect("room for all");
+            }
+            drop(sender);
+            OsRuntime::sleep(QUIET).await;
+            // Three, of which the last goes partly, and one that waits.
+            assert_eq!(taken.load(Ordering::Relaxed), 4);
+            let mut read = Vec::new();
+            while let Some(data) = next(&mut body).await {
+                read.extend_from_slice(&data);
+            }
+            assert_eq!(read, all.concat());
+            assert!(body.trailers().await.expect("a good end").is_some());
+        });
+    }
+
+    #[test]
+    fn what_the_client_gives_up_is_dropped() {
+        block_on(async {
+            let (held, dropped) = oneshot::channel::<()>();
+            let (response, _) = ask(
+                async move {
+                    let _held = held;
+                    std::future::pending().await
+                },
+                10,
+            )
+            .await;
+            OsRuntime::sleep(QUIET).await;
+            drop(response);
+            assert!(dropped.await.is_err());
+
+            // While it waits for more to send, and while it waits for the client to read.
+            for count in [0, 5] {
+                let (sender, _, answer) = messages();
+                let (response, _) = ask(async { answer }, 10).await;
+                let body = response.await.expect("an answer").into_body();
+                for _ in 0..count {
+                    sender.send(Bytes::from_static(b"word")).await.expect("room for all");
+                }
+                OsRuntime::sleep(QUIET).await;
+                assert!(!sender.is_closed());
+                drop(body);
+                sender.closed().await;
+            }
+        });
+    }
+}

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection};
 
 use super::ServerOptions;
+use super::accept::FIRST_BYTES;
 use super::ahead::Ahead;
 use super::doors::Doors;
 use super::exchange::Exchange;
@@ -17,7 +18,7 @@ use super::pings::Pings;
 use super::request_body::RequestBody;
 use super::silence::{Heard, Silence};
 use crate::runtime::channel::oneshot;
-use crate::runtime::{Either, Runtime, Stream, select};
+use crate::runtime::{Either, Runtime, Stream, select, timeout};
 
 /// What one stream may send ahead of its handler: a largest request fits in two windows.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -44,9 +45,9 @@ pub(super) async fn serve<R: Runtime, S: Stream>(
     let heard = Heard::new();
     let io = Pings::new(Ahead::new(stream, first), heard.clone(), min_time);
     let handshake = builder(options).handshake(io);
-    let mut connection = match select(handshake, &mut stop).await {
-        Either::First(connection) => connection?,
-        Either::Second(_) => return Ok(()),
+    let mut connection = match select(timeout::<R, _>(FIRST_BYTES, handshake), &mut stop).await {
+        Either::First(Some(connection)) => connection?,
+        Either::First(None) | Either::Second(_) => return Ok(()),
     };
     let silence = connection.ping_pong().map(|pings| Silence::new(pings, heard, options));
     Serving { connection, doors, silence, stop: Some(stop) }.await

@@ -50,7 +50,7 @@ pub(super) struct Silence<R: Runtime> {
 impl<R: Runtime> Silence<R> {
     /// Watches the client that `pings` pings and `heard` hears.
     pub fn new(pings: PingPong, heard: Heard, options: ServerOptions) -> Self {
-        let interval = Duration::from_millis(options.keep_alive_interval_ms);
+        let interval = Duration::from_millis(options.keep_alive_interval_ms.max(1));
         Silence {
             interval,
             timeout: Duration::from_millis(options.keep_alive_timeout_ms),

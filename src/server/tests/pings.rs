@@ -141,3 +141,35 @@ fn dead_connections_are_closed() {
         member.stop().await;
     });
 }
+
+#[test]
+fn who_talks_is_not_pinged() {
+    block_on(async {
+        let options = ServerOptions {
+            keep_alive_min_time_ms: 1,
+            keep_alive_interval_ms: 500,
+            keep_alive_timeout_ms: 500,
+            ..ServerOptions::default()
+        };
+        let member = Member::with("talks", 1, |_| {}, options).await;
+        let mut stream = connect(&member).await;
+        stream.write_all(&open_stream(1)).await.expect("sent");
+        // Answers to its own pings only, for thrice the interval.
+        for _ in 0..30 {
+            OsRuntime::sleep(Duration::from_millis(50)).await;
+            stream.write_all(PING).await.expect("sent");
+            while let Some((kind, flags, _)) = frame(&mut stream).await {
+                assert_ne!((kind, flags), (6, 0));
+                if kind == 6 {
+                    break;
+                }
+            }
+        }
+        // And once it is silent, it is pinged after the interval.
+        let silent = OsRuntime::now();
+        while frame(&mut stream).await.expect("a ping").0 != 6 {}
+        let after = OsRuntime::now() - silent;
+        assert!(after >= Duration::from_millis(450), "{after:?}");
+        member.stop().await;
+    });
+}
