@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use im::{OrdMap, OrdSet};
 
 use super::keys::Keys;
-use crate::types::limits::{LEASE_GRACE_MS, LEASE_SLOT_MS, MAX_LEASE_TTL_S};
+use crate::types::limits::{LEASE_GRACE_MS, MAX_LEASE_TTL_S};
 use crate::types::{Error, KeyValue, LeaseId, LeaseRecord};
 
 /// One lease.
@@ -37,14 +37,10 @@ impl Lease {
         LeaseRecord { id, ttl: self.ttl, deadline: self.deadline() }
     }
 
-    fn ttl_ms(&self) -> u64 {
-        u64::try_from(self.ttl).unwrap_or(0).saturating_mul(1000)
-    }
-
     /// The deadline if it began to run when the clock showed `clock`.
     fn deadline_from(&self, clock: u64) -> u64 {
-        let end = clock.saturating_add(self.ttl_ms()).saturating_add(LEASE_GRACE_MS);
-        end.checked_next_multiple_of(LEASE_SLOT_MS).unwrap_or(end)
+        let ttl_ms = u64::try_from(self.ttl).unwrap_or(0).saturating_mul(1000);
+        clock.saturating_add(ttl_ms).saturating_add(LEASE_GRACE_MS)
     }
 }
 
@@ -209,7 +205,7 @@ impl Leases {
     /// settled yet.
     pub fn remaining_ms(lease: &Lease, clock: u64) -> u64 {
         let end = lease.deadline().unwrap_or_else(|| lease.deadline_from(clock));
-        end.saturating_sub(clock).saturating_sub(LEASE_GRACE_MS).min(lease.ttl_ms())
+        end.saturating_sub(clock).saturating_sub(LEASE_GRACE_MS)
     }
 
     /// The table of its parts. `Err` names a lease that is there twice or cannot exist.

@@ -1,7 +1,7 @@
 //! Rows L1, L2, L4, L10, L13 and the clock, on the bare table.
 
 use super::{Lease, Leases};
-use crate::types::limits::{LEASE_GRACE_MS, LEASE_SLOT_MS, MAX_LEASE_TTL_S};
+use crate::types::limits::{LEASE_GRACE_MS, MAX_LEASE_TTL_S};
 use crate::types::{Error, KeyValue, KeyValueFields, LeaseId, LeaseRecord};
 
 fn record(key: &[u8], lease: i64) -> KeyValue {
@@ -104,23 +104,6 @@ fn renewal_begins_anew_but_not_after_the_end() {
     leases.advance(1, 99_000).expect("the present term");
     assert_eq!((leases.renew(7, 99_000), leases.renew(8, 0)), (None, None));
     assert_eq!(leases.first_due(), Some(7));
-}
-
-#[test]
-fn deadlines_share_slots_and_nothing_ends_early() {
-    let mut leases = Leases::default();
-    leases.grant(7, 2).expect("new id");
-    tick(&mut leases, 1, 0);
-    for clock in 1..=3 * LEASE_SLOT_MS {
-        leases.advance(1, clock).expect("the present term");
-        let (old, new) = leases.renew(7, clock - 1).expect("alive");
-        let end = clock + 2_000 + LEASE_GRACE_MS;
-        assert!(new.deadline.is_some_and(|it| (end..end + LEASE_SLOT_MS).contains(&it)), "{clock}: {new:?}");
-        assert_eq!(old == new, clock % LEASE_SLOT_MS != 1, "{clock}");
-        assert_eq!(leases.next_deadline(), new.deadline);
-        assert_eq!(leases.by_expiry(), [7]);
-        assert_eq!(leases.get(7).map(|lease| Leases::remaining_ms(lease, clock)), Some(2_000));
-    }
 }
 
 #[test]

@@ -51,11 +51,9 @@ impl State {
     /// The granted TTL, 0 if there is no such lease.
     fn renew(&mut self, id: LeaseId, before: u64) -> i64 {
         let Some((old, new)) = self.leases.renew(id, before) else { return 0 };
-        if old != new {
-            self.accumulators.remove(digest::lease(&old));
-            self.accumulators.add(digest::lease(&new));
-            self.touched_leases.push(id);
-        }
+        self.accumulators.remove(digest::lease(&old));
+        self.accumulators.add(digest::lease(&new));
+        self.touched_leases.push(id);
         new.ttl
     }
 

@@ -42,9 +42,6 @@ pub const MAX_LEASE_TTL_S: i64 = 9_000_000_000;
 /// Added to each deadline, in milliseconds: a client counts from when it hears of a grant or a
 /// renewal, which is a commit later than the clock that the deadline was computed from.
 pub const LEASE_GRACE_MS: u64 = 50;
-/// Deadlines are multiples of this many milliseconds: what is renewed again within it stays where it
-/// stands in the order of deadlines, and what is due together ends together.
-pub const LEASE_SLOT_MS: u64 = 25;
 /// Leases renewed by one entry.
 pub const MAX_TICK_RENEWALS: usize = 4096;
 /// Leases ended by one entry, so that an avalanche of expiries leaves room for other entries.

@@ -2,7 +2,7 @@
 //! deadline, and after a heal, in true time, within its TTL, an election and some slack. And nothing
 //! but a client keeps it alive.
 
-use etched::types::limits::{LEASE_GRACE_MS, LEASE_SLOT_MS};
+use etched::types::limits::LEASE_GRACE_MS;
 
 use super::super::violation::{Checked, violation};
 use super::Leases;
@@ -29,7 +29,7 @@ impl Leases {
             let Some(life) = self.last(*id) else { continue };
             let Some(start) = life.start else { continue };
             let passed = now - start.at_least;
-            if passed > life.ttl_ns() + (LEASE_GRACE_MS + LEASE_SLOT_MS) * 1_000_000 + ROUNDING_NS {
+            if passed > life.ttl_ns() + LEASE_GRACE_MS * 1_000_000 + ROUNDING_NS {
                 violation!(
                     "lease-gone",
                     "lease {id} of {} s is there after {:.3} s of its leaders' clocks",
