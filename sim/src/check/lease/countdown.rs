@@ -1,8 +1,6 @@
 //! Countdown: until a lease is renewed or the lead changes, what it has left never grows; it is
 //! never more than its TTL, nor than what its leaders' clocks leave of it, nor less.
 
-use etched::types::limits::LEASE_SLOT_MS;
-
 use super::super::violation::{Checked, violation};
 use super::{Asked, Leases};
 
@@ -28,8 +26,8 @@ impl Leases {
                 asked.shown
             );
         }
-        // Rounding by the product: a millisecond each time, and its deadline up to the next slot.
-        let left_ns = (life.ttl_ns() + LEASE_SLOT_MS * 1_000_000 + 2_000_000).saturating_sub(asked.passed);
+        // Rounding by the product: a millisecond each time.
+        let left_ns = (life.ttl_ns() + 2_000_000).saturating_sub(asked.passed);
         if ttl.cast_unsigned() > left_ns / 1_000_000_000 {
             violation!(
                 "lease-countdown",
