@@ -45,8 +45,8 @@ pub(super) fn call<R: Runtime>(
     }))
 }
 
-/// The answers of one stream. It is polled for every message that comes, for every answer, and by h2 once
-/// more for each, so it asks for nothing twice.
+/// The answers of one stream. It is polled for every message that comes and for every answer, so it asks
+/// for nothing twice.
 struct KeepAlives<R: Runtime> {
     node: Node<R>,
     /// Bounded: a client that sends more is held back.
