@@ -37,6 +37,7 @@ pub(super) const FIRST_BYTES: Duration = Duration::from_secs(300);
 const LINGER: Duration = Duration::from_secs(8);
 /// Pause after a failed accept, for example when descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
 /// One served connection. Dropping `go_on` asks it to end gracefully: no new streams, open ones
 /// finish. A channel for each, because each connection polls it at every wake.
 struct Connection {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,7 +65,7 @@ fn builder(options: ServerOptions) -> Builder {
     builder
 }
 
-/// A connection once both sides have said hello.
+/// A connection once the client has said hello.
 struct Serving<R: Runtime, S> {
     connection: Connection<Pings<R, Ahead<OutboxStream<S>>>, Bytes>,
     doors: Doors<R>,
@@ -83,14 +83,16 @@ impl<R: Runtime, S: Stream> Future for Serving<R, S> {
             this.stop = None;
             this.connection.graceful_shutdown();
         }
-        if this.silence.as_mut().is_some_and(|silence| silence.poll_gone(cx).is_ready()) {
-            return Poll::Ready(Ok(()));
-        }
-        while let Some(accepted) = ready!(this.connection.poll_accept(cx)) {
+        while let Poll::Ready(accepted) = this.connection.poll_accept(cx) {
+            let Some(accepted) = accepted else { return Poll::Ready(Ok(())) };
             let (request, reply) = accepted?;
             let answer = this.doors.clone().call(request.map(RequestBody::Http2));
             R::spawn_detached("http", Exchange::new(answer, reply));
         }
-        Poll::Ready(Ok(()))
+        // Only now: what a client said may have been waiting here for longer than the client may be silent.
+        match &mut this.silence {
+            Some(silence) => silence.poll_gone(cx).map(Ok),
+            None => Poll::Pending,
+        }
     }
 }

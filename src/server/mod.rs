@@ -51,7 +51,7 @@ pub struct ServerOptions {
     pub keep_alive_min_time_ms: u64,
     /// Time without a word from a client after which it is pinged (`--grpc-keepalive-interval`).
     pub keep_alive_interval_ms: u64,
-    /// Time after which a client that did not answer a ping is dropped (`--grpc-keepalive-timeout`).
+    /// Time after which a client that was pinged and said nothing is dropped (`--grpc-keepalive-timeout`).
     pub keep_alive_timeout_ms: u64,
 }
 

@@ -77,14 +77,18 @@ impl<R: Runtime, S> Pings<R, S> {
 
     fn received(&mut self, bytes: &[u8]) {
         let (policy, min_time) = (&mut self.policy, self.min_time);
-        let mut calm = true;
+        let (mut calm, mut is_heard) = (true, false);
         self.inbound.feed(bytes, |head| {
+            is_heard = true;
             if head.kind == Kind::Ping && !head.flag(Head::ACK) {
                 calm &= policy.ping(R::now(), min_time);
             } else {
                 policy.received(head);
             }
         });
+        if is_heard {
+            self.heard.set(R::now());
+        }
         if !calm && matches!(self.end, End::No) {
             self.end = End::Writing(GO_AWAY);
         }
@@ -173,11 +177,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Pings<R, S> {
         ready!(me.poll_end(cx))?;
         let before = buffer.filled().len();
         ready!(Pin::new(&mut me.stream).poll_read(cx, buffer))?;
-        let bytes = &buffer.filled()[before..];
-        if !bytes.is_empty() {
-            me.heard.set(R::now());
-        }
-        me.received(bytes);
+        me.received(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }

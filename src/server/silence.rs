@@ -12,7 +12,7 @@ use h2::{Ping, PingPong};
 use super::ServerOptions;
 use crate::runtime::{Instant, Runtime};
 
-/// When a client was heard last, for whoever asks next. Any byte counts, as in grpc-go.
+/// When a client was heard last, for whoever asks next. Each frame counts that begins.
 #[derive(Clone)]
 pub(super) struct Heard(Arc<AtomicU64>);
 
@@ -62,7 +62,7 @@ impl<R: Runtime> Silence<R> {
         }
     }
 
-    /// Completes when the client is gone. The connection must be driven after each call: it sends.
+    /// Completes when the client is gone. Pings wake the task that drives the connection.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.timer.as_mut().poll(cx));

@@ -1,8 +1,8 @@
 //! etcdserverpb.Watch: one session of the hub for each stream.
 //!
 //! One future drives both directions, and is polled only once the client's window had room for what it
-//! gave before. So
-//! a client that sends without reading makes nothing grow here, and a lagging one lags in the hub.
+//! gave before. So a client that sends without reading makes nothing grow here, and a lagging one lags
+//! in the hub.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

@@ -89,25 +89,29 @@ const SMALL_BYTES: usize = 512;
 const APART_BYTES: usize = 4096;
 
 /// What every record has. Most are the first put of their key, without a lease and alone in their
-/// transaction: for them this is all, and the other numbers follow from it.
+/// transaction: for them this is all, and the other numbers follow from it. Which of the two it is
+/// follows from the value's length, so equal records are equal here too.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Header {
+enum Header {
+    /// The value lies after the key.
+    Together {
+        key_length: u32,
+        /// Whether [`Further`] lies before the key.
+        has_further: bool,
+        mod_revision: i64,
+    },
+    /// From [`APART_BYTES`] on. What is needed to find the key is here all the same.
+    Apart { key_length: u32, has_further: bool, rest: Box<Rest> },
+}
+
+/// Boxed, so that small records do not pay for it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Rest {
     mod_revision: i64,
-    key_length: u32,
-    /// Whether [`Further`] lies before the key.
-    has_further: bool,
+    value: Box<[u8]>,
 }
 
-/// Where the value is. Which of the two follows from its length, so equal records are equal here too.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Place {
-    /// After the key.
-    Together(Header),
-    /// Apart, from [`APART_BYTES`] on. Boxed, so that small records do not pay for it.
-    Apart(Box<(Header, Box<[u8]>)>),
-}
-
-const _: () = assert!(size_of::<Place>() == size_of::<Header>());
+const _: () = assert!(size_of::<Header>() == 16);
 
 /// The numbers that the header has no place for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,9 +173,9 @@ impl Further {
 
 /// One record: a put or a tombstone (`version` 0). One thin allocation for numbers, key and small value
 /// together, shared by index, history, readers and watchers (foundations J); a clone copies a
-/// pointer. Equal numbers always lie in memory in the same way, so records compare as bytes.
+/// pointer. Equal numbers always lie in memory in the same way, so records compare part by part.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct KeyValue(ThinArc<Place, u8>);
+pub struct KeyValue(ThinArc<Header, u8>);
 
 impl KeyValue {
     /// A record of its parts. Keys are shorter than 4 GiB by `limits`.
@@ -179,43 +183,57 @@ impl KeyValue {
         let key_length = u32::try_from(key.len()).expect("keys are bounded by the request size");
         let further = Further::of(fields);
         let has_further = further != Further::implied(fields.mod_revision);
-        let header = Header { mod_revision: fields.mod_revision, key_length, has_further };
         let bytes = further.to_bytes();
         let further = if has_further { &bytes[..] } else { &[] };
-        let (place, value) = match value.len() {
-            ..APART_BYTES => (Place::Together(header), value),
-            _ => (Place::Apart(Box::new((header, value.into()))), &[][..]),
+        let mod_revision = fields.mod_revision;
+        let (header, value) = match value.len() {
+            ..APART_BYTES => (Header::Together { key_length, has_further, mod_revision }, value),
+            _ => {
+                let rest = Box::new(Rest { mod_revision, value: value.into() });
+                (Header::Apart { key_length, has_further, rest }, &[][..])
+            }
         };
         // All must lie in one slice to be copied at once.
         let mut small = [0; SMALL_BYTES];
         let length = further.len() + key.len() + value.len();
         let Some(joined) = small.get_mut(..length) else {
-            return KeyValue(ThinArc::from_header_and_slice(place, &[further, key, value].concat()));
+            return KeyValue(ThinArc::from_header_and_slice(header, &[further, key, value].concat()));
         };
         let (first, rest) = joined.split_at_mut(further.len());
         first.copy_from_slice(further);
         rest[..key.len()].copy_from_slice(key);
         rest[key.len()..].copy_from_slice(value);
-        KeyValue(ThinArc::from_header_and_slice(place, joined))
+        KeyValue(ThinArc::from_header_and_slice(header, joined))
     }
 
-    fn header(&self) -> &Header {
+    fn mod_revision(&self) -> i64 {
         match &self.0.header.header {
-            Place::Together(header) => header,
-            Place::Apart(apart) => &apart.0,
+            Header::Together { mod_revision, .. } => *mod_revision,
+            Header::Apart { rest, .. } => rest.mod_revision,
         }
+    }
+
+    fn has_further(&self) -> bool {
+        let (Header::Together { has_further, .. } | Header::Apart { has_further, .. }) =
+            &self.0.header.header;
+        *has_further
     }
 
     fn further(&self) -> Further {
         match self.0.slice.first_chunk() {
-            Some(bytes) if self.header().has_further => Further::from_bytes(bytes),
-            _ => Further::implied(self.header().mod_revision),
+            Some(bytes) if self.has_further() => Further::from_bytes(bytes),
+            _ => Further::implied(self.mod_revision()),
         }
+    }
+
+    fn key_length(&self) -> usize {
+        let (Header::Together { key_length, .. } | Header::Apart { key_length, .. }) = &self.0.header.header;
+        *key_length as usize
     }
 
     /// The key, and a value that is not apart.
     fn data(&self) -> &[u8] {
-        &self.0.slice[if self.header().has_further { Further::BYTES } else { 0 }..]
+        &self.0.slice[if self.has_further() { Further::BYTES } else { 0 }..]
     }
 
     /// A tombstone (D5): only key and place. `previous` is [`KeyValue::revision`] of the record it
@@ -233,27 +251,27 @@ impl KeyValue {
 
     /// The key.
     pub fn key(&self) -> &[u8] {
-        &self.data()[..self.header().key_length as usize]
+        &self.data()[..self.key_length()]
     }
 
     /// The value; empty in a tombstone.
     pub fn value(&self) -> &[u8] {
         match &self.0.header.header {
-            Place::Together(header) => &self.data()[header.key_length as usize..],
-            Place::Apart(apart) => &apart.1,
+            Header::Together { .. } => &self.data()[self.key_length()..],
+            Header::Apart { rest, .. } => &rest.value,
         }
     }
 
     /// All numbers.
     pub fn fields(&self) -> KeyValueFields {
         let Further { create_revision, version, lease, previous, sub, previous_sub } = self.further();
-        let mod_revision = self.header().mod_revision;
+        let mod_revision = self.mod_revision();
         KeyValueFields { create_revision, mod_revision, sub, version, lease, previous, previous_sub }
     }
 
     /// Where this change stands in history.
     pub fn revision(&self) -> Revision {
-        Revision { main: self.header().mod_revision, sub: self.further().sub }
+        Revision { main: self.mod_revision(), sub: self.further().sub }
     }
 
     /// Where this key's previous record stands, if it had one.
@@ -270,7 +288,7 @@ impl KeyValue {
     /// Whether this put created its key (W25).
     pub fn is_create(&self) -> bool {
         let further = self.further();
-        further.version != 0 && further.create_revision == self.header().mod_revision
+        further.version != 0 && further.create_revision == self.mod_revision()
     }
 
     /// Bytes of key and value.
