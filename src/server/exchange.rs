@@ -112,15 +112,14 @@ impl Sending {
                 return Poll::Ready(Ok(()));
             };
             match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
                 Ok(data) => {
                     // h2 wakes whom it knows when there is room; this task need not be woken by itself.
                     if self.to.poll_reset(&mut Context::from_waker(Waker::noop()))?.is_ready() {
                         return Poll::Ready(Ok(()));
                     }
-                    if !data.is_empty() {
-                        self.to.reserve_capacity(1);
-                    }
-                    self.next = (!data.is_empty()).then_some(data);
+                    self.to.reserve_capacity(1);
+                    self.next = Some(data);
                 }
                 Err(frame) => {
                     let Ok(trailers) = frame.into_trailers() else { continue };
@@ -137,10 +136,12 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use futures_util::stream::poll_fn;
     use h2::RecvStream;
     use h2::client::ResponseFuture;
     use http::{HeaderMap, Request};
     use http_body::Frame;
+    use http_body_util::StreamBody;
     use tokio::io::duplex;
 
     use super::super::tests::block_on;
@@ -190,37 +191,22 @@ mod tests {
         (response, polls)
     }
 
-    /// What comes out of `source`, then trailers.
-    struct Messages {
-        source: mpsc::Receiver<Bytes>,
-        taken: Arc<AtomicUsize>,
-        is_over: bool,
-    }
-
-    impl http_body::Body for Messages {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            let message = ready!(self.source.poll_recv(cx));
-            self.taken.fetch_add(1, Ordering::Relaxed);
-            let is_over = std::mem::replace(&mut self.is_over, message.is_none());
-            Poll::Ready(match message {
-                Some(message) => Some(Ok(Frame::data(message))),
-                None => (!is_over).then(|| Ok(Frame::trailers(HeaderMap::new()))),
-            })
-        }
-    }
-
-    /// Puts messages into an answer, and how many it took.
+    /// Puts messages into an answer that ends with trailers, and how many it took.
     fn messages() -> (mpsc::Sender<Bytes>, Arc<AtomicUsize>, Answer) {
-        let (sender, source) = mpsc::channel(100);
+        let (sender, mut source) = mpsc::channel(100);
         let taken = Arc::new(AtomicUsize::new(0));
-        let body = Messages { source, taken: Arc::clone(&taken), is_over: false };
-        (sender, taken, Ok(Response::new(Body::new(body))))
+        let (counted, mut is_over) = (Arc::clone(&taken), false);
+        let frames = poll_fn(move |cx| {
+            if is_over {
+                return Poll::Ready(None);
+            }
+            let message = ready!(source.poll_recv(cx));
+            counted.fetch_add(1, Ordering::Relaxed);
+            is_over = message.is_none();
+            let frame = message.map_or_else(|| Frame::trailers(HeaderMap::new()), Frame::data);
+            Poll::Ready(Some(Ok::<_, Infallible>(frame)))
+        });
+        (sender, taken, Ok(Response::new(Body::new(StreamBody::new(frames)))))
     }
 
     async fn next(body: &mut RecvStream) -> Option<Bytes> {
