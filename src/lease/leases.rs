@@ -13,6 +13,8 @@ use crate::types::{Error, KeyValue, LeaseId, LeaseRecord};
 pub struct Lease {
     ttl: i64,
     deadline: Option<NonZeroU64>,
+    /// Where a settled lease stands in `due`: at its deadline or before it.
+    look_at: u64,
     keys: Keys,
 }
 
@@ -50,7 +52,8 @@ pub struct Leases {
     clock: u64,
     term: u64,
     by_id: OrdMap<LeaseId, Lease>,
-    /// Settled leases by deadline.
+    /// Settled leases by when the clock is to look at them. Each stands here once. A renewal leaves it
+    /// where it is; when the clock gets there it is moved to its deadline.
     due: OrdSet<(u64, LeaseId)>,
     /// Leases granted since the last tick.
     fresh: OrdSet<LeaseId>,
@@ -82,9 +85,16 @@ impl Leases {
         !self.fresh.is_empty()
     }
 
-    /// The earliest deadline of a settled lease.
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.due.get_min().map(|(deadline, _)| *deadline)
+    /// No settled lease ends before the clock shows this, and a tick that does has to look. `None` if
+    /// there is none.
+    pub fn next_look(&self) -> Option<u64> {
+        self.due.get_min().map(|(at, _)| *at)
+    }
+
+    /// How many looks wait.
+    #[cfg(test)]
+    pub fn looks(&self) -> usize {
+        self.due.len()
     }
 
     /// Adds a lease (L1, L2). The id 0 means "no lease" and cannot be granted.
@@ -98,7 +108,7 @@ impl Leases {
         if self.by_id.contains_key(&id) {
             return Err(Error::LeaseExists);
         }
-        self.by_id.insert(id, Lease { ttl, deadline: None, keys: Keys::None });
+        self.by_id.insert(id, Lease { ttl, deadline: None, look_at: 0, keys: Keys::None });
         self.fresh.insert(id);
         Ok(())
     }
@@ -107,7 +117,7 @@ impl Leases {
     pub fn revoke(&mut self, id: LeaseId) -> Result<Lease, Error> {
         let lease = self.by_id.remove(&id).ok_or(Error::LeaseNotFound)?;
         match lease.deadline() {
-            Some(deadline) => drop(self.due.remove(&(deadline, id))),
+            Some(_) => drop(self.due.remove(&(lease.look_at, id))),
             None => drop(self.fresh.remove(&id)),
         }
         Ok(lease)
@@ -139,21 +149,31 @@ impl Leases {
             return None;
         }
         let deadline = lease.deadline_from(clock);
+        // Never less than before: the clock does not go back.
         lease.deadline = NonZeroU64::new(deadline);
-        if old.deadline != Some(deadline) {
-            if let Some(old) = old.deadline {
-                self.due.remove(&(old, id));
-            }
+        if old.deadline.is_none() {
+            lease.look_at = deadline;
             self.due.insert((deadline, id));
-        } else if planted!(RenewalLosesTimer) {
-            self.due.remove(&(deadline, id));
+        } else if planted!(RenewalLosesTimer) && old.deadline == Some(deadline) {
+            self.due.remove(&(lease.look_at, id));
         }
         Some((old, LeaseRecord { deadline: Some(deadline), ..old }))
     }
 
     /// The settled lease that ended first, if the clock has reached its deadline.
-    pub fn first_due(&self) -> Option<LeaseId> {
-        self.due.get_min().filter(|(deadline, _)| *deadline <= self.clock).map(|(_, id)| *id)
+    pub fn first_due(&mut self) -> Option<LeaseId> {
+        while let Some(&(at, id)) = self.due.get_min().filter(|(at, _)| *at <= self.clock) {
+            let Some(lease) = self.by_id.get_mut(&id) else { unreachable!("lease {id} is due and gone") };
+            match lease.deadline() {
+                Some(deadline) if deadline > at => {
+                    lease.look_at = deadline;
+                    self.due.remove(&(at, id));
+                    self.due.insert((deadline, id));
+                }
+                _ => return Some(id),
+            }
+        }
+        None
     }
 
     /// The lease `id`.
@@ -194,9 +214,8 @@ impl Leases {
 
     /// The ids by expiry (L7); those not settled yet as if they were settled now.
     pub fn by_expiry(&self) -> Vec<LeaseId> {
-        let settled = self.due.iter().copied();
-        let fresh = self.fresh.iter().filter_map(|id| Some((self.get(*id)?.deadline_from(self.clock), *id)));
-        let mut all: Vec<(u64, LeaseId)> = settled.chain(fresh).collect();
+        let end = |lease: &Lease| lease.deadline().unwrap_or_else(|| lease.deadline_from(self.clock));
+        let mut all: Vec<(u64, LeaseId)> = self.iter().map(|(id, lease)| (end(lease), id)).collect();
         all.sort_unstable();
         all.into_iter().map(|(_, id)| id).collect()
     }
@@ -224,6 +243,7 @@ impl Leases {
                 leases.fresh.remove(&id);
                 let lease = leases.by_id.get_mut(&id).ok_or(id)?;
                 lease.deadline = Some(NonZeroU64::new(deadline).ok_or(id)?);
+                lease.look_at = deadline;
                 leases.due.insert((deadline, id));
             }
         }

@@ -1,5 +1,9 @@
 //! Rows L1, L2, L4, L10, L13 and the clock, on the bare table.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::{Lease, Leases};
 use crate::types::limits::{LEASE_GRACE_MS, MAX_LEASE_TTL_S};
 use crate::types::{Error, KeyValue, KeyValueFields, LeaseId, LeaseRecord};
@@ -63,13 +67,13 @@ fn a_grant_runs_from_the_tick_that_settles_it() {
     tick(&mut leases, 1, 5_000);
     leases.grant(7, 10).expect("new id");
     assert!(leases.has_fresh());
-    assert_eq!((deadline(&leases, 7), leases.next_deadline()), (None, None));
+    assert_eq!((deadline(&leases, 7), leases.next_look()), (None, None));
     let lease = leases.get(7).expect("granted");
     assert_eq!(Leases::remaining_ms(lease, 99_000), 10_000);
     tick(&mut leases, 1, 5_100);
     let end = 15_100 + LEASE_GRACE_MS;
     assert!(!leases.has_fresh());
-    assert_eq!((deadline(&leases, 7), leases.next_deadline()), (Some(end), Some(end)));
+    assert_eq!((deadline(&leases, 7), leases.next_look()), (Some(end), Some(end)));
     let lease = leases.get(7).expect("granted");
     assert_eq!(Leases::remaining_ms(lease, 6_100), 9_000);
     assert_eq!(Leases::remaining_ms(lease, end + 1), 0);
@@ -145,4 +149,101 @@ fn comes_back_from_its_records() {
     assert_eq!(Leases::restore(0, 0, twice).err(), Some(i64::MIN));
     let none = LeaseRecord { id: 0, ttl: 1, deadline: None };
     assert_eq!(Leases::restore(0, 0, [none]).err(), Some(0));
+}
+
+/// What happens to leases, with an id or a time.
+#[derive(Clone, Debug)]
+enum Step {
+    Grant(LeaseId, i64),
+    Renew(LeaseId),
+    Revoke(LeaseId),
+    Tick(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1i64..6, 2i64..9).prop_map(|(id, ttl)| Step::Grant(id, ttl)),
+        (1i64..6).prop_map(Step::Renew),
+        (1i64..6).prop_map(Step::Revoke),
+        (0u64..5_000).prop_map(Step::Tick),
+    ]
+}
+
+/// Deadlines by id, in a plain table; `None` until a tick.
+#[derive(Default)]
+struct Model(BTreeMap<LeaseId, (i64, Option<u64>)>);
+
+impl Model {
+    fn settle(&mut self, clock: u64) {
+        for (ttl, deadline) in self.0.values_mut() {
+            deadline.get_or_insert(clock + *ttl as u64 * 1000 + LEASE_GRACE_MS);
+        }
+    }
+
+    fn renew(&mut self, id: LeaseId, before: u64, clock: u64) -> bool {
+        let Some((ttl, deadline)) = self.0.get_mut(&id) else { return false };
+        if deadline.is_some_and(|deadline| deadline <= before) {
+            return false;
+        }
+        *deadline = Some(clock + *ttl as u64 * 1000 + LEASE_GRACE_MS);
+        true
+    }
+
+    /// Those that are due, in their order.
+    fn take_due(&mut self, clock: u64) -> Vec<LeaseId> {
+        let is_due = |deadline: Option<u64>| deadline.is_some_and(|deadline| deadline <= clock);
+        let mut due: Vec<_> =
+            self.0.iter().filter(|(_, (_, end))| is_due(*end)).map(|(id, (_, end))| (*end, *id)).collect();
+        due.sort_unstable();
+        self.0.retain(|_, (_, end)| !is_due(*end));
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+proptest! {
+    /// However often a lease is renewed, it ends at its last deadline, in the order of deadlines, and
+    /// stands in the queue once. One that was restored on the way ends with it.
+    #[test]
+    fn leases_end_in_the_order_of_their_deadlines(
+        steps in proptest::collection::vec(step(), 1..60),
+        restored in 0usize..60,
+    ) {
+        let (mut leases, mut model) = (Leases::default(), Model::default());
+        for (n, step) in steps.into_iter().enumerate() {
+            if n == restored {
+                leases = Leases::restore(leases.clock(), 1, leases.records()).expect("its own records");
+            }
+            let before = leases.clock();
+            match step {
+                Step::Grant(id, ttl) => {
+                    let is_new = leases.grant(id, ttl).is_ok();
+                    prop_assert_eq!(is_new, !model.0.contains_key(&id));
+                    model.0.entry(id).or_insert((ttl, None));
+                }
+                Step::Revoke(id) => prop_assert_eq!(leases.revoke(id).is_ok(), model.0.remove(&id).is_some()),
+                // A tick renews at its own clock; what was granted since the last one is settled first.
+                Step::Renew(id) => {
+                    tick(&mut leases, 1, before);
+                    model.settle(before);
+                    prop_assert_eq!(leases.renew(id, before).is_some(), model.renew(id, before, before));
+                }
+                Step::Tick(passed) => {
+                    let clock = before + passed;
+                    tick(&mut leases, 1, clock);
+                    model.settle(clock);
+                    let due = model.take_due(clock);
+                    prop_assert!(due.is_empty() || leases.next_look().is_some_and(|at| at <= clock));
+                    let mut ended = Vec::new();
+                    while let Some(id) = leases.first_due() {
+                        leases.revoke(id).expect("it is due");
+                        ended.push(id);
+                    }
+                    prop_assert_eq!(ended, due);
+                }
+            }
+            let deadlines: Vec<_> = leases.iter().map(|(id, lease)| (id, lease.deadline())).collect();
+            prop_assert_eq!(deadlines, model.0.iter().map(|(id, (_, end))| (*id, *end)).collect::<Vec<_>>());
+            prop_assert_eq!(leases.looks(), model.0.values().filter(|(_, end)| end.is_some()).count());
+        }
+    }
 }

@@ -188,10 +188,10 @@ impl Pace {
         if leases.has_fresh() {
             send = send.min(last + SOON);
         }
-        if leases.first_due().is_some() {
-            send = now;
-        } else if let Some(deadline) = leases.next_deadline() {
-            send = send.min(self.clock.when(deadline).max(last + SOON));
+        match leases.next_look() {
+            Some(at) if at <= leases.clock() => send = now,
+            Some(at) => send = send.min(self.clock.when(at).max(last + SOON)),
+            None => {}
         }
         Some(Next { send, look: send.min(now + BUSY) })
     }
