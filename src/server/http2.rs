@@ -1,11 +1,13 @@
 //! One HTTP/2 connection: each of its requests becomes a task.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::server::{Builder, Connection};
 
 use super::ServerOptions;
@@ -49,8 +51,20 @@ pub(super) async fn serve<R: Runtime, S: Stream>(
         Either::First(Some(connection)) => connection?,
         Either::First(None) | Either::Second(_) => return Ok(()),
     };
-    let silence = connection.ping_pong().map(|pings| Silence::new(pings, heard, options));
-    Serving { connection, doors, silence, stop: Some(stop) }.await
+    let orders = FuturesUnordered::<BoxFuture<'static, Order>>::new();
+    orders.push(Box::pin(async move {
+        // Whoever may give the order and is gone has stopped the server.
+        let _ = stop.await;
+        Order::GoAway
+    }));
+    if let Some(pings) = connection.ping_pong() {
+        let mut silence = Silence::<R>::new(pings, heard, options);
+        orders.push(Box::pin(async move {
+            poll_fn(|cx| silence.poll_gone(cx)).await;
+            Order::Drop
+        }));
+    }
+    Serving { connection, doors, orders }.await
 }
 
 fn builder(options: ServerOptions) -> Builder {
@@ -65,13 +79,20 @@ fn builder(options: ServerOptions) -> Builder {
     builder
 }
 
+/// How a connection ends from this side.
+enum Order {
+    /// No new streams, open ones finish.
+    GoAway,
+    /// At once: nobody is there.
+    Drop,
+}
+
 /// A connection once the client has said hello.
 struct Serving<R: Runtime, S> {
     connection: Connection<Pings<R, Ahead<OutboxStream<S>>>, Bytes>,
     doors: Doors<R>,
-    silence: Option<Silence<R>>,
-    /// `None` once it was asked to end.
-    stop: Option<oneshot::Receiver<()>>,
+    /// Polled only when one of them is woken, not whenever the connection is.
+    orders: FuturesUnordered<BoxFuture<'static, Order>>,
 }
 
 impl<R: Runtime, S: Stream> Future for Serving<R, S> {
@@ -79,20 +100,19 @@ impl<R: Runtime, S: Stream> Future for Serving<R, S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.stop.as_mut().is_some_and(|stop| Pin::new(stop).poll(cx).is_ready()) {
-            this.stop = None;
-            this.connection.graceful_shutdown();
-        }
-        while let Poll::Ready(accepted) = this.connection.poll_accept(cx) {
-            let Some(accepted) = accepted else { return Poll::Ready(Ok(())) };
-            let (request, reply) = accepted?;
-            let answer = this.doors.clone().call(request.map(RequestBody::Http2));
-            R::spawn_detached("http", Exchange::new(answer, reply));
-        }
-        // Only now: what a client said may have been waiting here for longer than the client may be silent.
-        match &mut this.silence {
-            Some(silence) => silence.poll_gone(cx).map(Ok),
-            None => Poll::Pending,
+        loop {
+            while let Poll::Ready(accepted) = this.connection.poll_accept(cx) {
+                let Some(accepted) = accepted else { return Poll::Ready(Ok(())) };
+                let (request, reply) = accepted?;
+                let answer = this.doors.clone().call(request.map(RequestBody::Http2));
+                R::spawn_detached("http", Exchange::new(answer, reply));
+            }
+            // Only now: what a client said may have been waiting here for longer than the client may be silent.
+            match ready!(this.orders.poll_next_unpin(cx)) {
+                Some(Order::GoAway) => this.connection.graceful_shutdown(),
+                Some(Order::Drop) => return Poll::Ready(Ok(())),
+                None => return Poll::Pending,
+            }
         }
     }
 }
