@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use etched_proto::etcdserverpb as pb;
@@ -19,6 +19,7 @@ use super::context::{anonymous, requires_leader, token};
 use super::encode::{number_bytes, put_header, put_number};
 use super::incoming::Messages;
 use super::request_body::RequestBody;
+use super::rest::Rest;
 use super::status::{max_message_bytes, status};
 use super::unary::{FRAME_BYTES, PREFIX_BYTES, end_frame, prefix, respond};
 use crate::node::api::Header;
@@ -33,7 +34,8 @@ pub(super) fn call<R: Runtime>(
     body: RequestBody,
 ) -> Result<Response<Body>, Status> {
     let context = anonymous(node, metadata)?;
-    Ok(respond(KeepAlives {
+    let rest = Rest::default();
+    let mut response = respond(KeepAlives {
         session: node.keep_alive_session(context, token(metadata).map(Arc::from)),
         answers: Answers::default(),
         requests: Messages::new(body, max_message_bytes(node)),
@@ -42,7 +44,10 @@ pub(super) fn call<R: Runtime>(
         is_read: false,
         end: None,
         is_ended: false,
-    }))
+        rest: rest.clone(),
+    });
+    response.extensions_mut().insert(rest);
+    Ok(response)
 }
 
 /// The answers of one stream. It is polled for every message that comes and for every answer, so it asks
@@ -59,6 +64,7 @@ struct KeepAlives<R: Runtime> {
     /// How the stream ends, once that is known.
     end: Option<Status>,
     is_ended: bool,
+    rest: Rest,
 }
 
 impl<R: Runtime> http_body::Body for KeepAlives<R> {
@@ -70,25 +76,28 @@ impl<R: Runtime> http_body::Body for KeepAlives<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
+        this.rest.set(false);
         if this.is_ended {
             return Poll::Ready(None);
         }
-        let mut is_read_out = false;
-        loop {
-            if let Some(answers) = this.take_answers(cx) {
-                return Poll::Ready(Some(Ok(Frame::data(answers))));
-            }
-            if let Some(end) = this.end.take() {
-                this.is_ended = true;
-                return Poll::Ready(Some(Ok(end_frame(&end))));
-            }
-            // Who was just asked has to be heard before this waits.
-            if !is_read_out && this.read(cx) {
-                is_read_out = true;
-                continue;
-            }
-            this.end = Some(status(ready!(this.alarm.poll_rings(&this.node, cx))));
+        // First, so that nothing is left to look at after an answer.
+        let hears = this.read(cx);
+        let answers = this.take_answers(cx);
+        if this.end.is_none()
+            && let Poll::Ready(error) = this.alarm.poll_rings(&this.node, cx)
+        {
+            this.end = Some(status(error));
         }
+        if !answers.is_empty() {
+            this.rest.set(hears && this.end.is_none() && answers.len() < FRAME_BYTES);
+            return Poll::Ready(Some(Ok(Frame::data(answers))));
+        }
+        let Some(end) = this.end.take() else {
+            this.rest.set(hears);
+            return Poll::Pending;
+        };
+        this.is_ended = true;
+        Poll::Ready(Some(Ok(end_frame(&end))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -97,8 +106,25 @@ impl<R: Runtime> http_body::Body for KeepAlives<R> {
 }
 
 impl<R: Runtime> KeepAlives<R> {
-    /// The answers that are there, in one frame, or what ends the stream in their place.
-    fn take_answers(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+    /// Reads what the client sent. True if it is told when more comes.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        while !self.is_read && self.end.is_none() && self.session.len() < MAX_STREAM_KEEP_ALIVES {
+            match self.requests.poll_next(cx) {
+                Poll::Ready(Ok(Some(request))) => self.session.ask(request.id),
+                Poll::Ready(Ok(None)) => self.is_read = true,
+                Poll::Ready(Err(error)) => self.end = Some(error),
+                Poll::Pending => return true,
+            }
+        }
+        if self.is_read && self.end.is_none() && self.session.is_empty() {
+            self.end = Some(Status::ok(""));
+        }
+        false
+    }
+
+    /// The answers that are there, in one frame, up to what ends the stream. Less than a frame's bytes are
+    /// all of them.
+    fn take_answers(&mut self, cx: &mut Context<'_>) -> Bytes {
         let mut bytes = Vec::new();
         while self.end.is_none() && !self.session.is_empty() && bytes.len() < FRAME_BYTES {
             match self.session.poll_answer(cx) {
@@ -107,27 +133,7 @@ impl<R: Runtime> KeepAlives<R> {
                 Poll::Pending => break,
             }
         }
-        (!bytes.is_empty()).then(|| bytes.into())
-    }
-
-    /// Reads what the client sent. False if that changed nothing.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut is_asked = false;
-        while !self.is_read && self.end.is_none() && self.session.len() < MAX_STREAM_KEEP_ALIVES {
-            match self.requests.poll_next(cx) {
-                Poll::Ready(Ok(Some(request))) => {
-                    self.session.ask(request.id);
-                    is_asked = true;
-                }
-                Poll::Ready(Ok(None)) => self.is_read = true,
-                Poll::Ready(Err(error)) => self.end = Some(error),
-                Poll::Pending => break,
-            }
-        }
-        if self.is_read && self.session.is_empty() {
-            self.end = Some(Status::ok(""));
-        }
-        is_asked || self.end.is_some()
+        bytes.into()
     }
 }
 

@@ -28,6 +28,7 @@ mod pings;
 mod plain_http;
 mod range;
 mod request_body;
+mod rest;
 mod silence;
 mod status;
 mod streams;

@@ -3,6 +3,7 @@
 use etched_proto::health::health_check_response::ServingStatus;
 use etched_proto::health::health_client::HealthClient;
 use etched_proto::health::{HealthCheckRequest, HealthListRequest};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -61,6 +62,10 @@ fn http_2_without_grpc() {
         let answer = member.channel().await.call(request).await.expect("an answer");
         assert_eq!(answer.status(), http::StatusCode::OK);
         assert_eq!(answer.headers()[http::header::CONTENT_TYPE], "application/json");
+        // As over HTTP/1.1: some who ask want to know how much comes.
+        let length = answer.headers()[http::header::CONTENT_LENGTH].clone();
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(length, body.len().to_string());
         member.stop().await;
     });
 }
