@@ -43,6 +43,7 @@ pub(super) fn call<R: Runtime>(
         node: node.clone(),
         is_read: false,
         end: None,
+        failure: None,
         is_ended: false,
         rest: rest.clone(),
     });
@@ -61,8 +62,10 @@ struct KeepAlives<R: Runtime> {
     alarm: Alarm<R>,
     /// The client sends no more.
     is_read: bool,
-    /// How the stream ends, once that is known.
+    /// How the stream ends once all that is ready is answered.
     end: Option<Status>,
+    /// How it ends in place of an answer.
+    failure: Option<Status>,
     is_ended: bool,
     rest: Rest,
 }
@@ -89,10 +92,11 @@ impl<R: Runtime> http_body::Body for KeepAlives<R> {
             this.end = Some(status(error));
         }
         if !answers.is_empty() {
-            this.rest.set(hears && this.end.is_none() && answers.len() < FRAME_BYTES);
+            let is_ending = this.end.is_some() || this.failure.is_some();
+            this.rest.set(hears && !is_ending && answers.len() < FRAME_BYTES);
             return Poll::Ready(Some(Ok(Frame::data(answers))));
         }
-        let Some(end) = this.end.take() else {
+        let Some(end) = this.failure.take().or_else(|| this.end.take()) else {
             this.rest.set(hears);
             return Poll::Pending;
         };
@@ -122,14 +126,14 @@ impl<R: Runtime> KeepAlives<R> {
         false
     }
 
-    /// The answers that are there, in one frame, up to what ends the stream. Less than a frame's bytes are
-    /// all of them.
+    /// The answers that are there, in one frame, up to one that failed. Less than a frame's bytes are all
+    /// of them.
     fn take_answers(&mut self, cx: &mut Context<'_>) -> Bytes {
         let mut bytes = Vec::new();
-        while self.end.is_none() && !self.session.is_empty() && bytes.len() < FRAME_BYTES {
+        while self.failure.is_none() && !self.session.is_empty() && bytes.len() < FRAME_BYTES {
             match self.session.poll_answer(cx) {
                 Poll::Ready(Ok(kept)) => self.answers.write(kept, &mut bytes),
-                Poll::Ready(Err(error)) => self.end = Some(status(error)),
+                Poll::Ready(Err(error)) => self.failure = Some(status(error)),
                 Poll::Pending => break,
             }
         }

@@ -29,7 +29,8 @@ impl State {
 
     /// One step of the lease clock: it moves, what was granted since the last step begins to run,
     /// what was kept alive runs anew, and what is due ends: bounded in leases and keys, each lease
-    /// under its own revision. What is left over ends with the next step.
+    /// under its own revision. What is left over ends with the next step. Leases that were renewed since
+    /// the clock was to look at them are moved to their deadlines, as many as there are.
     pub(super) fn tick(&mut self, tick: &LeaseTick, events: &mut Vec<Event>) -> Result<Response, Error> {
         let before = self.leases.clock();
         self.leases.advance(tick.term, tick.clock_ms)?;

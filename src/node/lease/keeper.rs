@@ -4,7 +4,7 @@
 //! wait. Applying it settles new grants, renews, and ends what is due. One is in flight at a time:
 //! - for keep-alives that wait: once there are as many as the last tick carried and met when it was
 //!   applied, or 2 ms after the keeper looked. They are answered when it is applied, and so are durable;
-//! - soon after a grant, and when a lease is due;
+//! - soon after a grant, and when a lease is due or has to be moved to its deadline;
 //! - every 250 ms while other entries are logged, every 750 ms when none is: what passed since the
 //!   last tick is lost with the leader, and lengthens leases;
 //! - none without leases.
@@ -27,7 +27,7 @@ use crate::types::{Command, Error, LeaseId, LeaseTick, Response};
 const BUSY: Duration = Duration::from_millis(250);
 /// Between ticks while none are.
 const IDLE: Duration = Duration::from_millis(750);
-/// Between ticks that settle grants or end leases.
+/// Between ticks that settle grants, or end or move leases.
 const SOON: Duration = Duration::from_millis(100);
 /// How long the keeper waits for more keep-alives to share a tick, once some are there.
 const GATHER: Duration = Duration::from_millis(2);
