@@ -44,6 +44,17 @@ fn files_keep_what_was_written() {
 }
 
 #[test]
+fn a_timer_does_not_end_before_the_clock_shows_its_deadline() {
+    block_on(async {
+        for n in 1..20 {
+            let deadline = OsRuntime::now() + Duration::from_micros(n * 137);
+            OsRuntime::sleep_until(deadline).await;
+            assert!(OsRuntime::now() >= deadline);
+        }
+    });
+}
+
+#[test]
 fn a_directory_is_made_with_its_parents() {
     let top = directory("parents");
     for _ in 0..2 {

@@ -41,7 +41,7 @@ pub(super) fn call<R: Runtime>(
         requests: Messages::new(body, max_message_bytes(node)),
         alarm: Alarm::new(node, context.deadline, requires_leader(metadata)),
         node: node.clone(),
-        is_read: false,
+        last: None,
         end: None,
         failure: None,
         is_ended: false,
@@ -60,9 +60,10 @@ struct KeepAlives<R: Runtime> {
     answers: Answers,
     requests: Messages<pb::LeaseKeepAliveRequest>,
     alarm: Alarm<R>,
-    /// The client sends no more.
-    is_read: bool,
-    /// How the stream ends once all that is ready is answered.
+    /// How the stream ends once all that was asked is answered: the client sends no more, or what it sent
+    /// cannot be read.
+    last: Option<Status>,
+    /// How it ends once all that is ready is answered.
     end: Option<Status>,
     /// How it ends in place of an answer.
     failure: Option<Status>,
@@ -86,6 +87,9 @@ impl<R: Runtime> http_body::Body for KeepAlives<R> {
         // First, so that nothing is left to look at after an answer.
         let hears = this.read(cx);
         let answers = this.take_answers(cx);
+        if this.end.is_none() && this.session.is_empty() {
+            this.end = this.last.take();
+        }
         if this.end.is_none()
             && let Poll::Ready(error) = this.alarm.poll_rings(&this.node, cx)
         {
@@ -112,16 +116,13 @@ impl<R: Runtime> http_body::Body for KeepAlives<R> {
 impl<R: Runtime> KeepAlives<R> {
     /// Reads what the client sent. True if it is told when more comes.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        while !self.is_read && self.end.is_none() && self.session.len() < MAX_STREAM_KEEP_ALIVES {
+        while self.last.is_none() && self.end.is_none() && self.session.len() < MAX_STREAM_KEEP_ALIVES {
             match self.requests.poll_next(cx) {
                 Poll::Ready(Ok(Some(request))) => self.session.ask(request.id),
-                Poll::Ready(Ok(None)) => self.is_read = true,
-                Poll::Ready(Err(error)) => self.end = Some(error),
+                Poll::Ready(Ok(None)) => self.last = Some(Status::ok("")),
+                Poll::Ready(Err(error)) => self.last = Some(error),
                 Poll::Pending => return true,
             }
-        }
-        if self.is_read && self.end.is_none() && self.session.is_empty() {
-            self.end = Some(Status::ok(""));
         }
         false
     }

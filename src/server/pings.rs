@@ -243,7 +243,13 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Pings<R, S> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::tests::block_on;
     use super::*;
+    use crate::os::OsRuntime;
 
     fn at(seconds: u64) -> Instant {
         Instant(0) + Duration::from_secs(seconds)
@@ -288,5 +294,50 @@ mod tests {
     fn the_words_of_the_end() {
         assert_eq!(GO_AWAY.len(), 9 + 0x16);
         assert_eq!(GO_AWAY[3], 7);
+    }
+
+    #[test]
+    fn the_end_waits_for_a_frame_that_is_being_written() {
+        block_on(async {
+            let (near, mut far) = tokio::io::duplex(4096);
+            let mut pings = Pings::<OsRuntime, _>::new(near, Heard::new(), Duration::from_secs(5));
+            let data = b"\x00\x00\x04\x00\x00\x00\x00\x00\x01word";
+            pings.write_all(&data[..10]).await.expect("room");
+            far.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("room");
+            far.write_all(&b"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678".repeat(9)).await.expect("room");
+            let mut pings = Some(pings);
+            let mut heard = Vec::new();
+            // Reads until it has to wait, then goes on writing, and is polled again only if that wakes it.
+            let serving = async {
+                let mut is_written = false;
+                poll_fn(|cx| {
+                    loop {
+                        let mut space = [0; 1024];
+                        let stream = Pin::new(pings.as_mut().expect("served"));
+                        match stream.poll_read(cx, &mut ReadBuf::new(&mut space)) {
+                            Poll::Ready(Ok(())) => {}
+                            Poll::Ready(Err(_)) => return Poll::Ready(()),
+                            Poll::Pending if is_written => return Poll::Pending,
+                            Poll::Pending => {
+                                is_written = true;
+                                let stream = Pin::new(pings.as_mut().expect("served"));
+                                assert!(matches!(stream.poll_write(cx, &data[10..]), Poll::Ready(Ok(3))));
+                                return Poll::Pending;
+                            }
+                        }
+                    }
+                })
+                .await;
+                drop(pings.take());
+            };
+            let hearing = async {
+                let mut space = vec![0; data.len() + GO_AWAY.len()];
+                far.read_exact(&mut space).await.expect("all of it");
+                heard = space;
+                drop(far);
+            };
+            futures_util::join!(serving, hearing);
+            assert_eq!(heard, [&data[..], GO_AWAY].concat());
+        });
     }
 }

@@ -2,8 +2,11 @@
 
 use etched_proto::etcdserverpb::lease_client::LeaseClient;
 
+use prost::Message;
+
 use super::*;
 use crate::runtime::channel::mpsc;
+use crate::server::unary::{PREFIX_BYTES, prefix};
 
 async fn client(member: &Member) -> LeaseClient<GrpcChannel> {
     LeaseClient::new(member.channel().await)
@@ -84,6 +87,56 @@ fn l5_a_reply_for_each_message_in_order() {
         }
         drop(requests);
         assert_eq!(answers.message().await.expect("no error"), None);
+        member.stop().await;
+    });
+}
+
+#[test]
+fn l5_who_asks_and_says_no_more_is_answered_and_sees_the_end() {
+    block_on(async {
+        let member = Member::start("keep-alive-closed", 1).await;
+        let mut leases = client(&member).await;
+        leases.lease_grant(grant(1, 60)).await.expect("a grant");
+        // The last ones are more than a stream may have waiting.
+        for count in [1, 2, 1, 2, 1, 5000, 5000] {
+            let asked = futures_util::stream::iter(vec![pb::LeaseKeepAliveRequest { id: 1 }; count]);
+            let mut answers = leases.lease_keep_alive(asked).await.expect("a stream").into_inner();
+            for _ in 0..count {
+                assert_eq!(answers.message().await.expect("no error").expect("no end").ttl, 60);
+            }
+            assert_eq!(answers.message().await.expect("no error"), None);
+        }
+        member.stop().await;
+    });
+}
+
+#[test]
+fn l5_what_is_answered_goes_out_before_the_stream_ends_for_a_bad_message() {
+    block_on(async {
+        let member = Member::start("keep-alive-bad", 1).await;
+        let granted = client(&member).await.lease_grant(grant(7, 60)).await.expect("a grant").into_inner();
+        let stream = OsNet.dial(&member.address).await.expect("a connection");
+        let (mut requests, connection) = h2::client::handshake(stream).await.expect("a server");
+        let _connection = OsRuntime::spawn("client", connection);
+        for _ in 0..20 {
+            let request = http::Request::post("http://member/etcdserverpb.Lease/LeaseKeepAlive")
+                .header("content-type", "application/grpc");
+            let request = request.body(()).expect("a request");
+            let (answer, mut asking) = requests.send_request(request, false).expect("room");
+            // A lease, its answer on the way, then a message with a flag that no message has.
+            let asked = pb::LeaseKeepAliveRequest { id: granted.id }.encode_to_vec();
+            let messages = [&prefix(asked.len())[..], &asked, &[9, 0, 0, 0, 0]].concat();
+            asking.send_data(bytes::Bytes::from(messages), false).expect("sent");
+            let mut body = answer.await.expect("an answer").into_body();
+            let mut answers = Vec::new();
+            while let Some(data) = body.data().await {
+                answers.extend_from_slice(&data.expect("data"));
+            }
+            let trailers = body.trailers().await.expect("trailers").expect("trailers");
+            assert_eq!(trailers["grpc-status"], "13", "{trailers:?}");
+            let told = pb::LeaseKeepAliveResponse::decode(&answers[PREFIX_BYTES..]).expect("one answer");
+            assert_eq!((told.id, told.ttl), (granted.id, 60));
+        }
         member.stop().await;
     });
 }
