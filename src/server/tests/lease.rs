@@ -1,7 +1,6 @@
 //! The Lease service by row.
 
 use etched_proto::etcdserverpb::lease_client::LeaseClient;
-
 use prost::Message;
 
 use super::*;
