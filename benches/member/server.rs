@@ -42,7 +42,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the server starts");
+            .unwrap_or_else(|error| super::give_up(&format!("cannot start {path}: {error}")));
         let server = Server { child, address: client, dir };
         while GrpcChannel::connect::<OsRuntime>(&OsNet, &server.address).await.is_err() {
             OsRuntime::sleep(Duration::from_millis(20)).await;

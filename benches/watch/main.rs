@@ -6,15 +6,17 @@
 //! `/proc`, so it is steadier than times on a busy machine; the client runs in this process and shares
 //! the machine.
 
+mod arguments;
 mod floor;
 mod in_turn;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arguments::{Arguments, Asked, give_up};
 use etched::os::{OsNet, OsRuntime};
 use etched::runtime::channel::mpsc;
 use etched::runtime::{Instant, Net, Runtime, Task};
@@ -50,7 +52,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the server starts");
+            .unwrap_or_else(|error| give_up(&format!("cannot start {program}: {error}")));
         let server = Server { child, address, directory };
         for _ in 0..200 {
             if let Ok(channel) = GrpcChannel::connect::<OsRuntime>(&OsNet, &server.address).await
@@ -345,21 +347,10 @@ async fn slow_readers(program: &str, streams: usize) {
 }
 
 fn main() {
-    let (mut program, mut only, mut beside) = (env!("CARGO_BIN_EXE_etched").to_string(), None, None);
-    // `cargo bench` passes `--bench`.
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--only" => only = arguments.next(),
-            "--beside" => beside = Some(arguments.next().expect("--beside needs a program")),
-            "--serve-floor" => {
-                let (mut value, needed) = (|| arguments.next(), "a way and a directory");
-                let (way, directory) = (value().expect(needed), value().expect(needed));
-                return floor::serve(Path::new(&directory), way == "ten");
-            }
-            _ => program = argument,
-        }
-    }
+    let Arguments { program, only, beside } = match Arguments::read() {
+        Asked::Measure(arguments) => arguments,
+        Asked::ServeFloor { directory, is_ten_ways } => return floor::serve(&directory, is_ten_ways),
+    };
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

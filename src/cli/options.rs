@@ -165,6 +165,7 @@ fn server_options(given: &Given) -> Result<ServerOptions, String> {
         keep_alive_min_time_ms: or(milliseconds(given, "grpc-keepalive-min-time")?, 300_000),
         keep_alive_interval_ms: if is_set { interval } else { defaults.keep_alive_interval_ms },
         keep_alive_timeout_ms: if is_set { timeout } else { defaults.keep_alive_timeout_ms },
+        ..defaults
     })
 }
 
@@ -338,6 +339,7 @@ mod tests {
             keep_alive_min_time_ms: 1000,
             keep_alive_interval_ms: 60_000,
             keep_alive_timeout_ms: 500,
+            greeting_timeout_ms: 300_000,
         };
         assert_eq!(server(&given), Ok(expected));
         let zero = server(&["--grpc-keepalive-min-time=0", "--grpc-keepalive-interval=0"]).expect("valid");

@@ -29,9 +29,6 @@ use crate::runtime::{Either, Listener, Runtime, Stream, Task, select, timeout};
 
 /// The first bytes of every HTTP/2 connection; no HTTP/1.1 method begins with them.
 const HTTP2: &[u8] = b"PRI";
-/// How long a client may take to send its first bytes, and then to say hello or, by HTTP/1.1, its
-/// headers.
-pub(super) const FIRST_BYTES: Duration = Duration::from_secs(300);
 /// How long connections may take to end once the member stops: its hand-over, its drain, and the
 /// last words to watchers.
 const LINGER: Duration = Duration::from_secs(8);
@@ -105,7 +102,8 @@ async fn connection<R: Runtime, S: Stream>(
     options: ServerOptions,
     mut stop: oneshot::Receiver<()>,
 ) -> Ended {
-    let first = match select(timeout::<R, _>(FIRST_BYTES, first_bytes(&mut stream)), &mut stop).await {
+    let greeting = options.greeting_timeout();
+    let first = match select(timeout::<R, _>(greeting, first_bytes(&mut stream)), &mut stop).await {
         Either::First(Some(first)) => first?,
         Either::First(None) | Either::Second(_) => return Ok(()),
     };
@@ -116,7 +114,7 @@ async fn connection<R: Runtime, S: Stream>(
         service_fn(move |request: Request<Incoming>| doors.clone().call(request.map(RequestBody::Http1)));
     let connection = http1::Builder::new()
         .timer(Timer::<R>::new())
-        .header_read_timeout(FIRST_BYTES)
+        .header_read_timeout(greeting)
         .serve_connection(HyperIo::new(Ahead::new(stream, first)), service);
     let mut connection = pin!(connection);
     if let Either::First(ended) = select(connection.as_mut(), stop).await {

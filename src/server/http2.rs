@@ -11,7 +11,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::server::{Builder, Connection};
 
 use super::ServerOptions;
-use super::accept::FIRST_BYTES;
 use super::ahead::Ahead;
 use super::doors::Doors;
 use super::exchange::Exchange;
@@ -47,7 +46,8 @@ pub(super) async fn serve<R: Runtime, S: Stream>(
     let heard = Heard::new();
     let io = Pings::new(Ahead::new(stream, first), heard.clone(), min_time);
     let handshake = builder(options).handshake(io);
-    let mut connection = match select(timeout::<R, _>(FIRST_BYTES, handshake), &mut stop).await {
+    let mut connection = match select(timeout::<R, _>(options.greeting_timeout(), handshake), &mut stop).await
+    {
         Either::First(Some(connection)) => connection?,
         Either::First(None) | Either::Second(_) => return Ok(()),
     };

@@ -54,6 +54,15 @@ pub struct ServerOptions {
     pub keep_alive_interval_ms: u64,
     /// Time after which a client that was pinged and said nothing is dropped (`--grpc-keepalive-timeout`).
     pub keep_alive_timeout_ms: u64,
+    /// Time for a client's first bytes, and then for the rest of its greeting: by HTTP/2 the preface and
+    /// the head of its first frame, by HTTP/1.1 its headers.
+    pub greeting_timeout_ms: u64,
+}
+
+impl ServerOptions {
+    fn greeting_timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.greeting_timeout_ms)
+    }
 }
 
 impl Default for ServerOptions {
@@ -63,6 +72,7 @@ impl Default for ServerOptions {
             keep_alive_min_time_ms: 5000,
             keep_alive_interval_ms: 2 * 3600 * 1000,
             keep_alive_timeout_ms: 20_000,
+            greeting_timeout_ms: 300_000,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Clients that say nothing are pinged, and dropped if they still say nothing
-//! (`--grpc-keepalive-interval`, `--grpc-keepalive-timeout`).
+//! (`--grpc-keepalive-interval`, `--grpc-keepalive-timeout`). One that says nothing behind HTTP/2's
+//! preface is dropped without being asked.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(super) struct Silence<R: Runtime> {
     timeout: Duration,
     pings: PingPong,
     heard: Heard,
+    /// Until when the client has to have been heard once, if it was not.
+    greeting: Option<Instant>,
     last: Instant,
     /// When the client was pinged, if it has said nothing since.
     pinged: Option<Instant>,
@@ -51,14 +54,16 @@ impl<R: Runtime> Silence<R> {
     /// Watches the client that `pings` pings and `heard` hears.
     pub fn new(pings: PingPong, heard: Heard, options: ServerOptions) -> Self {
         let interval = Duration::from_millis(options.keep_alive_interval_ms.max(1));
+        let (now, greeting) = (R::now(), options.greeting_timeout());
         Silence {
             interval,
             timeout: Duration::from_millis(options.keep_alive_timeout_ms),
             pings,
             heard,
-            last: R::now(),
+            greeting: Some(now + greeting),
+            last: now,
             pinged: None,
-            timer: Box::pin(R::sleep(interval)),
+            timer: Box::pin(R::sleep_until(now + interval.min(greeting))),
         }
     }
 
@@ -69,9 +74,11 @@ impl<R: Runtime> Silence<R> {
             let now = R::now();
             if let Some(heard) = self.heard.take() {
                 self.last = heard;
+                self.greeting = None;
                 self.pinged = None;
             }
             let next = match self.pinged {
+                _ if self.greeting.is_some_and(|greeting| now >= greeting) => return Poll::Ready(()),
                 Some(pinged) if now >= pinged + self.timeout => return Poll::Ready(()),
                 Some(pinged) => pinged + self.timeout,
                 None if now < self.last + self.interval => self.last + self.interval,
@@ -83,6 +90,7 @@ impl<R: Runtime> Silence<R> {
                     now + self.timeout
                 }
             };
+            let next = self.greeting.map_or(next, |greeting| next.min(greeting));
             self.timer = Box::pin(R::sleep_until(next.min(now + self.interval)));
         }
     }

@@ -143,6 +143,31 @@ fn dead_connections_are_closed() {
 }
 
 #[test]
+fn who_does_not_greet_is_dropped() {
+    block_on(async {
+        let options = ServerOptions { greeting_timeout_ms: 300, ..ServerOptions::default() };
+        let member = Member::with("greeting", 1, |_| {}, options).await;
+        let mut greeted = connect(&member).await;
+        // The whole greeting is the preface and the nine bytes of its SETTINGS' head.
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0";
+        let cut = [0, 2, 24, 32].map(|length| &preface[..length]);
+        for start in cut.into_iter().chain([b"GET /health HTTP/1.1\r\n".as_slice()]) {
+            let mut stream = OsNet.dial(&member.address).await.expect("a connection");
+            stream.write_all(start).await.expect("sent");
+            let begin = OsRuntime::now();
+            let _ = timeout::<OsRuntime, _>(Duration::from_secs(20), stream.read_to_end(&mut Vec::new()))
+                .await
+                .expect("it ends");
+            let after = OsRuntime::now() - begin;
+            assert!(after >= Duration::from_millis(250), "{start:?}: {after:?}");
+        }
+        greeted.write_all(PING).await.expect("sent");
+        while frame(&mut greeted).await.expect("a client that greeted stays").0 != 6 {}
+        member.stop().await;
+    });
+}
+
+#[test]
 fn who_talks_is_not_pinged() {
     block_on(async {
         let options = ServerOptions {
