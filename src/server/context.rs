@@ -56,7 +56,8 @@ pub(super) fn token(metadata: &MetadataMap) -> Option<String> {
 }
 
 /// Reads a request's metadata but its token. Errors: NoLeader when a leader is required and none is known
-/// (M1), InvalidClientApiVersion (M2).
+/// (M1), InvalidClientApiVersion (M2), DeadlineExceeded for a deadline that leaves no time at all, Internal for
+/// one that cannot be read.
 pub(super) fn anonymous<R: Runtime>(
     node: &Node<R>,
     metadata: &MetadataMap,
@@ -70,7 +71,16 @@ pub(super) fn anonymous<R: Runtime>(
         return Err(status(Error::NoLeader));
     }
     let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
-    let deadline = text("grpc-timeout").and_then(parse_timeout).map(|timeout| R::now() + timeout);
+    let deadline = match metadata.get("grpc-timeout") {
+        None => None,
+        Some(given) => {
+            let timeout = given.to_str().ok().and_then(parse_timeout);
+            Some(R::now() + timeout.ok_or_else(|| malformed_timeout(given.as_bytes()))?)
+        }
+    };
+    if deadline.is_some_and(|deadline| deadline <= R::now()) {
+        return Err(status(Error::DeadlineExceeded));
+    }
     let trace = text("etched-trace").and_then(|number| number.parse().ok());
     Ok(RequestContext { deadline, trace, ..RequestContext::default() })
 }
@@ -94,7 +104,12 @@ pub(super) fn requires_leader(metadata: &MetadataMap) -> bool {
     metadata.get("hasleader").is_some_and(|value| value.as_bytes() == b"true")
 }
 
-/// gRPC's `grpc-timeout`: at most eight digits and a unit. Anything else counts as absent.
+/// The refusal of a `grpc-timeout` that is none.
+fn malformed_timeout(given: &[u8]) -> Status {
+    Status::internal(format!("malformed grpc-timeout: {:?}", String::from_utf8_lossy(given)))
+}
+
+/// gRPC's `grpc-timeout`: at most eight digits and a unit.
 fn parse_timeout(text: &str) -> Option<Duration> {
     let split = text.len().checked_sub(1)?;
     let (digits, unit) = (text.get(..split)?, text.get(split..)?);

@@ -11,7 +11,7 @@ use etched_proto::v3electionpb::election_server::ElectionServer;
 use etched_proto::v3lockpb::lock_server::LockServer;
 use futures_util::FutureExt;
 use futures_util::future::Either;
-use http::{Request, Response, header};
+use http::{Method, Request, Response, StatusCode, header};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -73,13 +73,17 @@ impl<R: Runtime> Doors<R> {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send {
         let node = self.0.node.clone();
-        if is_grpc(&request) && service(request.uri().path()) == "etcdserverpb.KV" {
+        let (is_grpc, is_post) = (is_grpc(&request), request.method() == Method::POST);
+        if is_grpc && is_post && service(request.uri().path()) == "etcdserverpb.KV" {
             let served = kv::call(node, request);
             return Either::Left(served.map(|served| Ok(served.unwrap_or_else(Status::into_http))));
         }
         Either::Right(Box::pin(async move {
-            if !is_grpc(&request) {
+            if !is_grpc {
                 return Ok(plain_http::answer(&node, &request).await.map(Body::new));
+            }
+            if !is_post {
+                return Ok(not_post(request.method()));
             }
             match service(request.uri().path()) {
                 "etcdserverpb.Watch" => Ok(watch::call(&node, request).unwrap_or_else(Status::into_http)),
@@ -108,9 +112,19 @@ impl<R: Runtime> Doors<R> {
     }
 }
 
+/// Whether it says that it is gRPC, perhaps with a subtype or parameters.
 fn is_grpc(request: &Request<RequestBody>) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    let kind = request.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// The refusal of a gRPC request by another method.
+fn not_post(method: &Method) -> Response<Body> {
+    let text = format!("Received a HEADERS frame with :method \"{method}\" which should be POST");
+    let mut response = Status::internal(text).into_http();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
 }
 
 /// The service that a path names.

@@ -152,6 +152,61 @@ fn a_body_that_never_comes_ends_with_the_deadline() {
     });
 }
 
+/// What a put of "a" comes to that is sent by `method` and has `headers` besides gRPC's.
+async fn odd_put(member: &Member, method: &str, headers: &[(&str, &str)]) -> (http::StatusCode, Status) {
+    use tower::Service;
+    let message = tonic::body::Body::new(http_body_util::Full::new(bytes::Bytes::from_static(
+        b"\0\0\0\0\x06\x0a\x01a\x12\x01b",
+    )));
+    let mut request = http::Request::builder().method(method).uri("/etcdserverpb.KV/Put");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(message).expect("a request");
+    let answer = member.channel().await.call(request).await.expect("an answer");
+    let status = Status::from_header_map(answer.headers()).unwrap_or_else(|| Status::ok(""));
+    (answer.status(), status)
+}
+
+#[test]
+fn what_is_not_quite_grpc_is_refused_and_does_nothing() {
+    block_on(async {
+        let member = Member::start("odd", 1).await;
+        let before = member.node.view().revision();
+        let grpc = ("content-type", "application/grpc");
+        for method in ["GET", "PUT", "OPTIONS", "post"] {
+            let (code, status) = odd_put(&member, method, &[grpc]).await;
+            assert_eq!((code.as_u16(), status.code()), (405, Code::Internal), "{method}");
+            let text = format!("Received a HEADERS frame with :method \"{method}\" which should be POST");
+            assert_eq!(status.message(), text);
+        }
+        for timeout in ["", "1", "S", "abc", "-1S", "1.5S", "1s", "123456789S"] {
+            let (_, status) = odd_put(&member, "POST", &[grpc, ("grpc-timeout", timeout)]).await;
+            let text = format!("malformed grpc-timeout: {timeout:?}");
+            assert_eq!(refusal(Err::<(), _>(status)), told(Code::Internal, &text));
+        }
+        // No time at all: nobody waits for the answer.
+        for timeout in ["0n", "0S", "1n", "00000000H"] {
+            for _ in 0..20 {
+                let (_, status) = odd_put(&member, "POST", &[grpc, ("grpc-timeout", timeout)]).await;
+                let late = told(Code::DeadlineExceeded, "context deadline exceeded");
+                assert_eq!(refusal(Err::<(), _>(status)), late, "{timeout}");
+            }
+        }
+        for kind in ["application/grpcfoo", "application/grpc-web", "text/plain"] {
+            let (code, _) = odd_put(&member, "POST", &[("content-type", kind)]).await;
+            assert_eq!(code.as_u16(), 404, "{kind}");
+        }
+        assert_eq!(member.node.view().revision(), before);
+        for kind in ["application/grpc+proto", "application/grpc;x=y"] {
+            let (code, status) = odd_put(&member, "POST", &[("content-type", kind)]).await;
+            assert_eq!((code.as_u16(), status.code()), (200, Code::Ok), "{kind}");
+        }
+        assert_eq!(member.node.view().revision(), before + 2);
+        member.stop().await;
+    });
+}
+
 #[test]
 fn too_deep_transactions_are_refused() {
     block_on(async {
