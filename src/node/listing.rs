@@ -85,16 +85,22 @@ impl<R: Runtime> Node<R> {
         Ok((listing, header))
     }
 
-    /// Begins a range whose records come in key order, whatever sort it asks for.
+    /// Begins a range whose records come in key order, or by the target that it asks for, ascending. Any
+    /// other target than the key needs the memory that [`Node::list`] needs.
     pub async fn scan(
         &self,
         request: &RangeRequest,
         context: RequestContext,
     ) -> Result<(Scan, Header), Error> {
+        if request.sort_target != SortTarget::Key {
+            let (listing, header) = self.list(request, context, |_| 0).await?;
+            return Ok((Scan::Sorted(listing), header));
+        }
         let view = self.view_for(request.serializable, context).await?;
         view.permit_range(context.login, &request.range)?;
         let header = self.header(view.revision());
-        Ok((Scan { walk: view.walk(request)?, limit: request.limit, found: 0 }, header))
+        let walk = Box::new(view.walk(request)?);
+        Ok((Scan::Walk { walk, limit: request.limit, found: 0 }, header))
     }
 
     /// Takes `bytes` of the member's budget for answers of reads. Errors: ReadBudgetExhausted.
@@ -164,36 +170,63 @@ async fn sorted<R: Runtime>(
     })
 }
 
-/// A range read in one walk in key order; its count is known when it is done.
-pub struct Scan {
-    walk: RangeWalk,
-    limit: i64,
-    found: usize,
+/// A range read whose records are taken in one go.
+pub enum Scan {
+    /// In key order, by one walk: its count is known when it is done.
+    Walk {
+        walk: Box<RangeWalk>,
+        limit: i64,
+        /// Records so far, those above the limit too.
+        found: usize,
+    },
+    /// By another target.
+    Sorted(Listing),
 }
 
 impl Scan {
     /// Gives `take` records within the limit until it says `false` or the step is over.
     pub fn step(&mut self, mut take: impl FnMut(&KeyValue) -> bool) {
-        let limit = usize::try_from(self.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let found = &mut self.found;
-        self.walk.step(STEP_KEYS, |record| {
-            *found += 1;
-            *found > limit || take(record)
-        });
+        match self {
+            Scan::Walk { walk, limit, found } => {
+                let limit = usize::try_from(*limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+                walk.step(STEP_KEYS, |record| {
+                    *found += 1;
+                    *found > limit || take(record)
+                });
+            }
+            Scan::Sorted(listing) => drop(listing.step(take)),
+        }
     }
 
     /// Whether all keys were looked at.
     pub fn is_done(&self) -> bool {
-        self.walk.is_done()
+        match self {
+            Scan::Walk { walk, .. } => walk.is_done(),
+            Scan::Sorted(listing) => listing.left == 0,
+        }
     }
 
     /// Keys in the range so far (R10).
     pub fn count(&self) -> i64 {
-        self.walk.count()
+        match self {
+            Scan::Walk { walk, .. } => walk.count(),
+            Scan::Sorted(listing) => listing.count,
+        }
     }
 
     /// Whether the limit cut something off so far (R9).
     pub fn more(&self) -> bool {
-        is_cut(self.limit, self.found)
+        match self {
+            Scan::Walk { limit, found, .. } => is_cut(*limit, *found),
+            Scan::Sorted(listing) => listing.more,
+        }
+    }
+
+    /// Memory that is held until the last record is taken.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Scan::Walk { .. } => 0,
+            Scan::Sorted(listing) => listing.held_bytes(),
+        }
     }
 }

@@ -66,12 +66,13 @@ pub(super) fn answer_in_pieces<R: Runtime>(
     Ok(respond(Pieces::<R, _>::new(permit, Some(message), Single)))
 }
 
-/// The answer that holds `messages`. Errors: budget used up.
+/// The answer that holds `messages`, which hold `held_bytes` themselves. Errors: budget used up.
 pub(super) fn answer_stream<R: Runtime>(
     node: &Node<R>,
     messages: impl Messages,
+    held_bytes: usize,
 ) -> Result<Response<Body>, Status> {
-    let permit = node.take_read_budget(ANSWER_BYTES).map_err(status)?;
+    let permit = node.take_read_budget(held_bytes + ANSWER_BYTES).map_err(status)?;
     Ok(respond(Pieces::<R, _>::new(permit, None, messages)))
 }
 

@@ -45,10 +45,12 @@ pub(super) async fn range_stream<R: Runtime>(
     let shown = Shown::of(&request);
     let target = node.config().max_request_bytes;
     let chunk = Chunk { keys: FIRST_CHUNK_KEYS, ..Chunk::new() };
-    answer_stream(node, Chunks { scan: Some(scan), header, shown, target, chunk })
+    let held_bytes = scan.held_bytes();
+    answer_stream(node, Chunks { scan: Some(scan), header, shown, target, chunk }, held_bytes)
 }
 
-/// RS5. An order of NONE is the natural one, whatever the target.
+/// RS5. An order of NONE is no order that somebody asked for, whatever the target; as in a unary range (R14)
+/// it is ascending by the target.
 fn check_streamable(request: &RangeRequest) -> Result<(), Status> {
     let natural = match request.sort_order {
         SortOrder::None => true,

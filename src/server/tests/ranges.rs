@@ -113,6 +113,12 @@ fn rs1_to_rs6_streams() {
             all(),
             pb::RangeRequest { limit: 10_000, ..all() },
             pb::RangeRequest { limit: 10_000, sort_order: 1, ..all() },
+            // By the target, ascending.
+            pb::RangeRequest { sort_target: 4, ..all() },
+            pb::RangeRequest { sort_target: 3, limit: 10_000, ..all() },
+            pb::RangeRequest { sort_target: 3, limit: 7, keys_only: true, ..all() },
+            pb::RangeRequest { sort_target: 1, count_only: true, ..all() },
+            pb::RangeRequest { sort_target: 2, ..get("nothing") },
             pb::RangeRequest { keys_only: true, ..all() },
             pb::RangeRequest { count_only: true, ..all() },
             pb::RangeRequest { revision: 50, ..all() },
