@@ -75,6 +75,8 @@ struct Inner<R: Runtime> {
     /// The directory, whose lock is held as long as any handle lives.
     _disk: R::Disk,
     stopping: follow::Sender<bool>,
+    /// A clone for each client that waits in a queue, until its place is taken or given back.
+    queued: Arc<()>,
 }
 
 impl<R: Runtime> Inner<R> {

@@ -100,6 +100,7 @@ impl<R: Runtime> Node<R> {
                 granted,
                 _disk: disk,
                 stopping,
+                queued: Arc::new(()),
             }),
         };
         R::spawn("publish", publish(node.clone())).detach();

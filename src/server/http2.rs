@@ -21,10 +21,18 @@ use super::silence::{Heard, Silence};
 use crate::runtime::channel::oneshot;
 use crate::runtime::{Either, Runtime, Stream, select, timeout};
 
-/// What one stream may send ahead of its handler: a largest request fits in two windows.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What one stream may send ahead of its handler: a largest request fits in four windows.
+const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 /// What one connection may send ahead of all its handlers.
-const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// A small message and its frame take about this much memory while nobody has read them.
+const FRAME_COST_BYTES: usize = 256;
+/// The smallest messages that clients send on streams: a prefix and one small field.
+const SMALL_MESSAGE_BYTES: usize = 7;
+/// Memory for small frames that nobody has read: a connection's window full of small messages fits, so
+/// that whoever sends them ahead is held back by the window. Above it, with frames smaller than any message,
+/// the connection is ended as an attack.
+const SMALL_FRAMES_BYTES: usize = CONNECTION_WINDOW_BYTES as usize / SMALL_MESSAGE_BYTES * FRAME_COST_BYTES;
 /// What one stream's answer may wait in memory for the socket.
 pub(super) const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// All headers of a request, as counted by RFC 9113, section 6.5.2.
@@ -74,6 +82,7 @@ fn builder(options: ServerOptions) -> Builder {
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADERS_BYTES)
+        .data_frame_budget(SMALL_FRAMES_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_pending_accept_reset_streams(RESETS);
     builder

@@ -16,10 +16,10 @@ pub(super) fn status(error: Error) -> Status {
 }
 
 /// The status of an error of a service that stands on the others: etcd's come through an inner client
-/// and lose their code (E6).
+/// and lose their code (E6), but for what the transport says: that the member stops.
 pub(super) fn inner_status(error: Error) -> Status {
     match error {
-        Error::DeadlineExceeded | Error::RequestCanceled => status(error),
+        Error::DeadlineExceeded | Error::RequestCanceled | Error::Stopped => status(error),
         _ => Status::new(Code::Unknown, error.text()),
     }
 }

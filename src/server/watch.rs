@@ -53,6 +53,7 @@ pub(super) fn call<R: Runtime>(
         requests: incoming::Messages::new(body, max_message_bytes(node)),
         answer_first: false,
         alarm: Alarm::new(node, deadline, requires_leader(&metadata)),
+        is_half_closed: false,
         ended: false,
     };
     let batches = unfold(stream, |mut stream| async move {
@@ -123,6 +124,8 @@ struct WatchStream<R: Runtime> {
     /// way round a request comes first, so neither direction starves the other.
     answer_first: bool,
     alarm: Alarm<R>,
+    /// The client has said all; what it watches goes on.
+    is_half_closed: bool,
     ended: bool,
 }
 
@@ -134,7 +137,7 @@ enum Step {
 }
 
 impl<R: Runtime> WatchStream<R> {
-    /// The next messages for the client; an error or `None` ends the stream.
+    /// The next messages for the client; an error is the last, then comes `None`.
     async fn next(&mut self) -> Option<Batch> {
         while !self.ended {
             let step = self.step().await;
@@ -147,20 +150,28 @@ impl<R: Runtime> WatchStream<R> {
                 Step::Outputs(Some(outputs)) => {
                     return Some(Ok((outputs, self.node.header(0))));
                 }
-                Step::Request(Ok(None)) => None,
-                Step::Request(Err(error)) => Some(error),
-                Step::Outputs(None) => Some(status(Error::WatchCanceled)),
-                Step::Alarm(error) => Some(status(error)),
+                Step::Request(Ok(None)) => {
+                    self.is_half_closed = true;
+                    continue;
+                }
+                Step::Request(Err(error)) => error,
+                // A code that clients take for a reason to go on elsewhere, as they do when etcd breaks off.
+                Step::Outputs(None) => status(Error::Stopped),
+                Step::Alarm(error) => status(error),
             };
             self.ended = true;
-            return end.map(Err);
+            return Some(Err(end));
         }
         None
     }
 
     async fn step(&mut self) -> Step {
         let outputs = self.session.next(FRAME_BYTES);
-        let request = poll_fn(|cx| self.requests.poll_next(cx));
+        let is_half_closed = self.is_half_closed;
+        let request = poll_fn(|cx| match is_half_closed {
+            true => Poll::Pending,
+            false => self.requests.poll_next(cx),
+        });
         let work = async {
             if self.answer_first {
                 match select(outputs, request).await {

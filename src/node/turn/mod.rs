@@ -23,9 +23,10 @@ fn below(name: &[u8]) -> KeyRange {
     KeyRange::new([name, b"/"].concat(), [name, b"0"].concat())
 }
 
-/// The key of `lease` below `name`.
+/// The key of `lease` below `name`: its number in hexadecimal, with a sign if it is negative.
 fn key_of(name: &[u8], lease: i64) -> Bytes {
-    [name, format!("/{lease:x}").as_bytes()].concat().into()
+    let sign = if lease < 0 { "-" } else { "" };
+    [name, format!("/{sign}{:x}", lease.unsigned_abs()).as_bytes()].concat().into()
 }
 
 /// Holds as long as nobody took the turn away: the key is the one created at `revision`, 0 for none.

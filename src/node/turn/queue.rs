@@ -1,5 +1,7 @@
 //! Into the queue, to its front, and out of it again if nobody waits for the answer any more.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Leading, SESSION_TTL_S, below, created_at, key_of};
@@ -123,6 +125,8 @@ async fn take_turn<R: Runtime>(
     context: RequestContext,
     mut answer: oneshot::Sender<Result<Turn, Error>>,
 ) {
+    // A member that stops gives places in queues back before it stops writing.
+    let queued = Arc::clone(&node.inner.queued);
     let own_lease = wish.lease == 0;
     let joined = async {
         if own_lease {
@@ -149,15 +153,17 @@ async fn take_turn<R: Runtime>(
             }
         }
     };
-    let outcome = match select(wait, answer.closed()).await {
+    let outcome = match select(wait, select(answer.closed(), node.stopping())).await {
         Either::First(outcome) => outcome.map(|()| turn.clone()),
-        Either::Second(()) => Err(Error::RequestCanceled),
+        Either::Second(Either::First(())) => Err(Error::RequestCanceled),
+        Either::Second(Either::Second(())) => Err(Error::Stopped),
     };
     let is_taken = outcome.is_ok();
     if answer.send(outcome).is_err() || !is_taken {
         node.leave(&turn, context).await;
         end_session(&node, own_lease, wish.lease, context).await;
     }
+    drop(queued);
 }
 
 /// For the same user, without the client's deadline.

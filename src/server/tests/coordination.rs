@@ -100,6 +100,49 @@ fn e1_e5_locks_in_turn() {
     });
 }
 
+/// Nobody is left in a queue by a member that stops.
+#[test]
+fn a_stop_sends_all_who_wait_away() {
+    block_on(async {
+        let mut members = Member::cluster("stop-queue").await;
+        let (a, b, c) =
+            (lease(&members[0], 60).await, lease(&members[0], 60).await, lease(&members[0], 60).await);
+        let channel = members[0].channel().await;
+        LockClient::new(channel.clone()).lock(lock("l", a)).await.expect("the lock");
+        let (mut lb, mut l0) = (LockClient::new(channel.clone()), LockClient::new(channel.clone()));
+        let mut election = ElectionClient::new(channel.clone());
+        election.campaign(campaign(a, "1")).await.expect("leads");
+        let mut second = Box::pin(lb.lock(lock("l", b)));
+        let mut third = Box::pin(l0.lock(lock("l", 0)));
+        let mut campaigning = Box::pin(election.campaign(campaign(c, "2")));
+        assert!(is_waiting(&mut second).await && is_waiting(&mut third).await);
+        assert!(is_waiting(&mut campaigning).await);
+        assert_eq!((queue(&members[1], "l").await.len(), queue(&members[1], "e").await.len()), (3, 2));
+        let stopped = members.remove(0);
+        let (second, third, campaigning, ()) =
+            futures_util::join!(second, third, campaigning, stopped.stop());
+        let end = told(Code::Unavailable, "etcdserver: server stopped");
+        assert_eq!([refusal(second), refusal(third)], [end.clone(), end.clone()]);
+        assert_eq!(refusal(campaigning), end);
+        assert_eq!(queue(&members[0], "l").await, [format!("l/{a:x}")]);
+        assert_eq!(queue(&members[0], "e").await, [format!("e/{a:x}")]);
+        for member in members {
+            member.stop().await;
+        }
+    });
+}
+
+#[test]
+fn e1_keys_of_negative_leases_are_signed() {
+    block_on(async {
+        let member = Member::start("negative", 1).await;
+        member.node.lease_grant(-77, 60, RequestContext::default()).await.expect("a lease");
+        let held = LockClient::new(member.channel().await).lock(lock("l", -77)).await.expect("the lock");
+        assert_eq!(held.into_inner().key, "l/-4d");
+        member.stop().await;
+    });
+}
+
 #[test]
 fn who_gives_up_leaves_the_queue() {
     block_on(async {

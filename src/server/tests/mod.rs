@@ -2,6 +2,7 @@
 
 mod auth;
 mod coordination;
+mod floods;
 mod kubernetes;
 mod lease;
 mod pings;

@@ -8,8 +8,10 @@ use crate::runtime::Stream;
 const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 const PONG: &[u8] = &[0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 
+const PUT: &str = "/etcdserverpb.KV/Put";
+
 /// Connects and says hello as an HTTP/2 client.
-async fn connect(member: &Member) -> impl Stream + use<> {
+pub(super) async fn connect(member: &Member) -> impl Stream + use<> {
     let mut stream = OsNet.dial(&member.address).await.expect("a connection");
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
     stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("sent");
@@ -17,7 +19,7 @@ async fn connect(member: &Member) -> impl Stream + use<> {
 }
 
 /// The next frame: kind, flags and payload; `None` when the server hung up.
-async fn frame(stream: &mut impl Stream) -> Option<(u8, u8, Vec<u8>)> {
+pub(super) async fn frame(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(u8, u8, Vec<u8>)> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.ok()?;
     let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
@@ -74,7 +76,7 @@ fn m9_too_many_pings() {
 }
 
 /// HEADERS that open a stream of gRPC without ending it: HPACK literals, never indexed.
-fn open_stream(id: u8) -> Vec<u8> {
+pub(super) fn open_stream(id: u8, path: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     let mut literal = |name: &str, value: &str| {
         block.push(0x10);
@@ -83,7 +85,7 @@ fn open_stream(id: u8) -> Vec<u8> {
             block.extend(text.as_bytes());
         }
     };
-    literal(":path", "/etcdserverpb.KV/Put");
+    literal(":path", path);
     literal(":authority", "x");
     literal("content-type", "application/grpc");
     let mut frame = vec![0, 0, block.len() as u8, 1, 4, 0, 0, 0, id];
@@ -96,14 +98,14 @@ fn m9_pings_with_a_stream_and_what_forgives_them() {
     block_on(async {
         let member = Member::with("open-pings", 1, |_| {}, options(Duration::from_millis(20))).await;
         let mut stream = connect(&member).await;
-        stream.write_all(&open_stream(1)).await.expect("sent");
+        stream.write_all(&open_stream(1, PUT)).await.expect("sent");
         for _ in 0..8 {
             assert_eq!(ping(&mut stream).await, Ok(()));
             OsRuntime::sleep(Duration::from_millis(25)).await;
         }
         // An answer forgives: here the answer to a stream that ends without its message.
         for id in (3..40).step_by(2) {
-            stream.write_all(&open_stream(id)).await.expect("sent");
+            stream.write_all(&open_stream(id, PUT)).await.expect("sent");
             stream.write_all(&[0, 0, 0, 0, 1, 0, 0, 0, id]).await.expect("sent");
             while frame(&mut stream).await.expect("an answer").0 != 1 {}
             assert_eq!(ping(&mut stream).await, Ok(()), "{id}");
@@ -178,7 +180,7 @@ fn who_talks_is_not_pinged() {
         };
         let member = Member::with("talks", 1, |_| {}, options).await;
         let mut stream = connect(&member).await;
-        stream.write_all(&open_stream(1)).await.expect("sent");
+        stream.write_all(&open_stream(1, PUT)).await.expect("sent");
         // Answers to its own pings only, for thrice the interval.
         for _ in 0..30 {
             OsRuntime::sleep(Duration::from_millis(50)).await;
