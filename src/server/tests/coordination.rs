@@ -8,6 +8,7 @@ use tonic::Request;
 
 use super::*;
 use crate::node::api::RequestContext;
+use crate::server::translate;
 
 async fn lease(member: &Member, ttl: i64) -> i64 {
     member.node.lease_grant(0, ttl, RequestContext::default()).await.expect("a lease").0.id
@@ -129,6 +130,28 @@ fn a_stop_sends_all_who_wait_away() {
         for member in members {
             member.stop().await;
         }
+    });
+}
+
+#[test]
+fn a_stop_of_the_only_member_empties_its_queues() {
+    block_on(async {
+        let member = Member::start("stop-alone", 1).await;
+        let (a, b) = (lease(&member, 60).await, lease(&member, 60).await);
+        let client = async || LockClient::new(member.channel().await);
+        client().await.lock(lock("l", a)).await.expect("the lock");
+        let mut waiting = Vec::new();
+        for lease in [b, 0, 0, 0] {
+            let mut client = client().await;
+            waiting.push(Box::pin(async move { refusal(client.lock(lock("l", lease)).await) }));
+        }
+        assert!(is_waiting(&mut futures_util::future::select_all(&mut waiting)).await);
+        assert_eq!(queue(&member, "l").await.len(), 5);
+        let node = member.node.clone();
+        let (ends, ()) = futures_util::join!(futures_util::future::join_all(waiting), member.stop());
+        assert_eq!(ends, vec![told(Code::Unavailable, "etcdserver: server stopped"); 4]);
+        let range = translate::range(pb::RangeRequest { range_end: "m".into(), ..get("l") }).expect("valid");
+        assert_eq!((node.view().range(&range).expect("readable").count, node.view().leases().len()), (1, 2));
     });
 }
 
