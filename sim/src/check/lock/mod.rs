@@ -47,7 +47,8 @@ impl Locks {
 
     /// A client is about to wait, as operation `op`, for the lock `name` with `lease`.
     pub fn wanted(&self, op: OpId, name: &[u8], lease: i64) -> Wanted {
-        let key = [name, format!("/{lease:x}").as_bytes()].concat();
+        let sign = if lease < 0 { "-" } else { "" };
+        let key = [name, format!("/{sign}{:x}", lease.unsigned_abs()).as_bytes()].concat();
         let floor = self.answered.get(name).copied().unwrap_or(0);
         Wanted { op, name: name.to_vec(), key, floor }
     }
