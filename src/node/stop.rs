@@ -1,6 +1,6 @@
 //! Graceful stop, in the order of docs/OPERATIONS.md: the doors have already refused new streams;
-//! hand leadership over, drain proposals and queues, end watches, stop Raft (which syncs the log and saves a
-//! checkpoint), unlock.
+//! hand leadership over, drain proposals and queues, end watches, stop Raft (which syncs the log and
+//! saves a checkpoint), unlock.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -126,7 +126,7 @@ async fn take_turn<R: Runtime>(
     mut answer: oneshot::Sender<Result<Turn, Error>>,
 ) {
     // A member that stops gives places in queues back before it stops writing.
-    let queued = Arc::clone(&node.inner.queued);
+    let _queued = Arc::clone(&node.inner.queued);
     let own_lease = wish.lease == 0;
     let joined = async {
         if own_lease {
@@ -163,7 +163,6 @@ async fn take_turn<R: Runtime>(
         node.leave(&turn, context).await;
         end_session(&node, own_lease, wish.lease, context).await;
     }
-    drop(queued);
 }
 
 /// For the same user, without the client's deadline.

@@ -11,6 +11,9 @@ const MESSAGES: usize = 70_000;
 /// SETTINGS_INITIAL_WINDOW_SIZE and the connection's window, as large as they can be: answers never wait.
 const WINDOWS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
 
+/// A frame of stream 1 that watches the key `a`.
+const CREATE: &[u8] = b"\0\0\x0a\0\0\0\0\0\x01\0\0\0\0\x05\x0a\x03\x0a\x01a";
+
 /// `count` frames of stream 1, each with the message `body`.
 fn frames(body: [u8; 2], count: usize) -> Vec<u8> {
     [0, 0, 7, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, body[0], body[1]].repeat(count)
@@ -88,8 +91,7 @@ fn who_asks_for_progress_without_reading_keeps_the_connection() {
         let member = Member::start("flood-watch", 1).await;
         let mut stream = wide(&member).await;
         stream.write_all(&open_stream(1, "/etcdserverpb.Watch/Watch")).await.expect("sent");
-        let create = b"\0\0\x0a\0\0\0\0\0\x01\0\0\0\0\x05\x0a\x03\x0a\x01a";
-        stream.write_all(create).await.expect("sent");
+        stream.write_all(CREATE).await.expect("sent");
         stream.write_all(&frames([26, 0], MESSAGES)).await.expect("sent");
         // The client's window of 65,535 bytes is full by now; others are served all the same.
         let mut kv = member.kv().await;
@@ -109,6 +111,35 @@ fn who_asks_for_progress_without_reading_keeps_the_connection() {
         }
         assert_eq!(events, 20);
         drop(answers);
+        member.stop().await;
+    });
+}
+
+/// Frames smaller than any message, so many that they would take far more memory than they have bytes.
+#[test]
+fn a_message_cut_to_dust_ends_its_connection_only() {
+    block_on(async {
+        let member = Member::start("flood-dust", 1).await;
+        let (mut reader, mut writer) = tokio::io::split(wide(&member).await);
+        let mut flood = open_stream(1, "/etcdserverpb.Watch/Watch");
+        flood.extend(CREATE);
+        // Answers fill the client's window of 65,535 bytes, and nothing more is read.
+        flood.extend(frames([26, 0], 20_000));
+        flood.extend([0, 0, 1, 0, 0, 0, 0, 0, 1, 0].repeat(300_000));
+        let writing = async {
+            // Until the connection is gone.
+            let _ = writer.write_all(&flood).await;
+        };
+        let reading = async {
+            let mut last = None;
+            while let Some(frame) = frame(&mut reader).await {
+                last = Some(frame);
+            }
+            last.expect("last words")
+        };
+        let ((), (kind, _, words)) = futures_util::join!(writing, reading);
+        assert_eq!((kind, words), (7, b"\0\0\0\x01\0\0\0\x0btoo_many_data_frames".to_vec()));
+        member.kv().await.put(put("a", "1")).await.expect("others are served");
         member.stop().await;
     });
 }
